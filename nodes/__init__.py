@@ -1,0 +1,5 @@
+"""Weft's own nodes: the diffusion textbook in thin chapters, over diffusers, transformers and peft.
+
+Page one is `nodes.types` (what each wire carries). `nodes.families` has one file per model family. No module here
+imports torch, diffusers, transformers or peft at its top: a workflow is read, checked and planned without them.
+"""

@@ -1,0 +1,435 @@
+"""Page one: what each wire carries, with shapes, dtypes, ranges and scaling.
+
+Values that hold tensors (`Image`, `Mask`, `Latent`) are heavy: they exist only after a step has run. All others are
+**recipes**: leaves plus plain numbers, known while a plan is made, before any weight is read. A recipe never holds a
+live module; `with run.lease(recipe) as module:` borrows one, set exactly to the recipe.
+
+Facts (`.facts`) are what is known of a value before it exists; the nodes' rules compare them, so that "this LoRA does
+not fit this model" is an error on the socket and not a matrix-shape traceback. A field with `compare=False` (a path on
+this machine) is not part of any key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from engine.errors import refuse
+from engine.sockets import NO_FACTS, Facts, Ref, socket
+
+if TYPE_CHECKING:
+    import numpy
+    import PIL.Image
+    import torch
+
+    Tensor = torch.Tensor
+else:
+    Tensor = Any
+
+
+# --- values that hold tensors --------------------------------------------------------------------------------------
+
+
+@socket(colour="#4e9bd6", portable=True)
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pictures: float32 [batch, height, width, 3], RGB, 0..1, on the CPU or a device. Alpha travels as a `Mask`."""
+
+    pixels: Tensor
+
+    @property
+    def facts(self) -> Facts:
+        """Size and batch."""
+        batch, height, width = self.pixels.shape[:3]
+        return {"batch": int(batch), "height": int(height), "width": int(width)}
+
+    def numpy(self) -> numpy.ndarray[Any, Any]:
+        """A copy as float32 [batch, height, width, 3]; writing into it changes nothing here."""
+        return self.pixels.detach().float().cpu().numpy().copy()
+
+    def pil(self) -> list[PIL.Image.Image]:
+        """One 8-bit RGB picture per item, rounded to the nearest level as diffusers does."""
+        import PIL.Image
+
+        levels = (self.pixels.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+        return [PIL.Image.fromarray(item, "RGB") for item in levels]
+
+
+@socket(colour="#3fae9b", portable=True)
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Where something happens: float32 [batch, height, width], 0..1, 1 = change this."""
+
+    alpha: Tensor
+
+    @property
+    def facts(self) -> Facts:
+        """Size and batch."""
+        batch, height, width = self.alpha.shape
+        return {"batch": int(batch), "height": int(height), "width": int(width)}
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """Which VAE's latents these are: `name` (`sd1`, `sdxl`, `sd3`, `flux`, `starter`, ...), channels, pixels a cell."""
+
+    name: str
+    channels: int
+    factor: int
+
+
+@socket(colour="#c678b4", portable=True)
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """Latents: [batch, channel, h, w] (video: [batch, channel, frame, h, w]), already scaled once by the VAE.
+
+    `noise_mask` is float32 [batch or 1, 1, h, w] in latent cells, 1 = denoise here, or None for everywhere.
+    `seeds_from` shifts the batch index for seeds, so that an item picked out of a batch keeps its own noise.
+    """
+
+    samples: Tensor
+    space: LatentSpace
+    noise_mask: Tensor | None = None
+    seeds_from: int = 0
+
+    @property
+    def facts(self) -> Facts:
+        """Latent space, size in pixels, batch."""
+        return {
+            "latent_space": self.space.name,
+            "batch": int(self.samples.shape[0]),
+            "height": int(self.samples.shape[-2]) * self.space.factor,
+            "width": int(self.samples.shape[-1]) * self.space.factor,
+        }
+
+
+# --- recipes -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file or folder of weights. `id` is its content; where it lies on this machine is not part of any key."""
+
+    id: str
+    component: str  # `unet`, `transformer`, `vae`, `text_encoder`, `controlnet`, `lora`, ...
+    path: str = field(compare=False)
+    variant: str = field(default="", compare=False)  # `fp16` in `model.fp16.safetensors`
+
+
+@runtime_checkable
+class Patch(Protocol):
+    """A third party's change to a denoiser: a frozen dataclass whose fields are its key."""
+
+    def attach(self, module: Any, recipe: Denoiser) -> Callable[[], None]:
+        """Change the live module; return what undoes it exactly."""
+
+
+@socket(colour="#e0a040", recipe=True)
+@dataclass(frozen=True)
+class Lora:
+    """A low-rank adapter: its file and the family it was made for ("" when its keys do not tell)."""
+
+    weights: Weights
+    family: str = ""
+    rank: int = 0
+
+    @property
+    def facts(self) -> Facts:
+        """Family, rank."""
+        return {**({"family": self.family} if self.family else {}), "rank": self.rank}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA in use, with its strength; 0 restores the base exactly."""
+
+    lora: Lora
+    strength: float = 1.0
+
+
+@socket(colour="#b48ede", recipe=True)
+@dataclass(frozen=True)
+class Denoiser:
+    """A UNet or DiT, as a recipe: base weights, family, what it predicts, and what is attached to it.
+
+    `prediction` is `epsilon`, `v_prediction`, `sample` or `flow`; `training` the schedule it was trained on (the
+    scheduler config's numbers: `beta_schedule`, `beta_start`, `shift`, ...). `config` holds the few numbers of the
+    architecture that checks need (`in_channels`, `cross_attention_dim`, `sample_size`).
+    """
+
+    base: Weights
+    family: str
+    space: LatentSpace
+    prediction: str = "epsilon"
+    text_layout: str = ""
+    training: tuple[tuple[str, Any], ...] = ()
+    config: tuple[tuple[str, Any], ...] = ()
+    adapters: tuple[Adapter, ...] = ()
+    patches: tuple[Any, ...] = ()
+    numerics: tuple[tuple[str, Any], ...] = ()  # overrides of the run's numerics: `dtype`, `attention`
+    distilled_guidance: bool = False  # takes no CFG (Flux dev, schnell, turbo, lightning)
+
+    @property
+    def weights(self) -> str:
+        """The id under which the bare module is kept; adapters and patches do not change it."""
+        return self.base.id
+
+    @property
+    def facts(self) -> Facts:
+        """Family, latent space, prediction type, text layout."""
+        known = {"family": self.family, "latent_space": self.space.name, "prediction": self.prediction}
+        return {**known, **({"text_layout": self.text_layout} if self.text_layout else {})}
+
+    def with_adapter(self, lora: Lora, strength: float) -> Denoiser:
+        """The same denoiser with one more LoRA on it."""
+        return replace(self, adapters=(*self.adapters, Adapter(lora, strength)))
+
+    def with_patch(self, patch: Patch) -> Denoiser:
+        """The same denoiser with a third party's patch; its frozen fields become part of the key."""
+        return replace(self, patches=(*self.patches, patch))
+
+    def build(self, device: str, dtype: str) -> Any:
+        """Load the bare module (engine use: nodes lease)."""
+        from nodes.families import family_of
+
+        return family_of(self).build_denoiser(self, device, dtype)
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        """Set adapters and patches to this recipe (engine use)."""
+        from nodes.families import family_of
+
+        return family_of(self).attach(self, module)
+
+
+@socket(colour="#d8c04a", recipe=True)
+@dataclass(frozen=True)
+class TextEncoder:
+    """One or more text encoders with their tokenizers, as one recipe.
+
+    `layout` names what the denoiser must have been trained with (`clip-l:128`, `clip-l+clip-g+t5`); `length` is the
+    tokenizer's length, `clip_skip` counts from the last layer (1 = last).
+    """
+
+    parts: tuple[Weights, ...]
+    tokenizers: tuple[Weights, ...]
+    family: str
+    layout: str
+    length: int = 77
+    clip_skip: int = 1
+    adapters: tuple[Adapter, ...] = ()
+
+    @property
+    def weights(self) -> str:
+        """The id under which the encoders are kept together."""
+        return "+".join(part.id for part in (*self.parts, *self.tokenizers))
+
+    @property
+    def facts(self) -> Facts:
+        """Family and text layout."""
+        return {"family": self.family, "text_layout": self.layout}
+
+    def build(self, device: str, dtype: str) -> Any:
+        """Load tokenizers and encoders (engine use: nodes lease)."""
+        from nodes.families import family_of
+
+        return family_of(self).build_text_encoder(self, device, dtype)
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        """Set adapters to this recipe (engine use)."""
+        from nodes.families import family_of
+
+        return family_of(self).attach_text(self, module)
+
+
+@socket(colour="#d2605c", recipe=True)
+@dataclass(frozen=True)
+class VAE:
+    """The autoencoder between pictures and latents. `latent = (encode(x) - shift) * scale`, once."""
+
+    base: Weights
+    space: LatentSpace
+    scale: float = 0.18215
+    shift: float = 0.0
+    numerics: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def weights(self) -> str:
+        """The id under which the module is kept."""
+        return self.base.id
+
+    @property
+    def facts(self) -> Facts:
+        """Latent space."""
+        return {"latent_space": self.space.name}
+
+    def build(self, device: str, dtype: str) -> Any:
+        """Load the autoencoder (engine use: nodes lease)."""
+        from nodes.families import build_vae
+
+        return build_vae(self, device, dtype)
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        """Nothing is ever attached to a VAE."""
+        return _nothing
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prompt's part of a conditioning.
+
+    `embedding` float [1, tokens, width], `pooled` float [1, width] or None; `weight` scales its share where several
+    entries act at once; `area` is (x, y, width, height) as fractions of the picture; `start`..`end` the range of steps,
+    as fractions of the schedule, in which it acts.
+    """
+
+    embedding: Tensor
+    pooled: Tensor | None = None
+    mask: Mask | None = None
+    weight: float = 1.0
+    area: tuple[float, float, float, float] | None = None
+    start: float = 0.0
+    end: float = 1.0
+
+
+@socket(colour="#e2934a", recipe=True)
+@dataclass(frozen=True)
+class Conditioning:
+    """What the picture should be: entries, and the encoder layout they were made with."""
+
+    entries: tuple[Entry, ...]
+    layout: str = ""
+    text: str = field(default="", compare=False)
+
+    @property
+    def facts(self) -> Facts:
+        """Text layout."""
+        return {"text_layout": self.layout} if self.layout else NO_FACTS
+
+    @classmethod
+    def outline(cls, ref: Ref) -> Conditioning:
+        """The conditioning that an encoder will give: one entry, its tensors not there yet."""
+        entry = Entry(ref.part("entries", 0, "embedding"), ref.part("entries", 0, "pooled"))
+        return cls((entry,), ref.facts.get("text_layout", ""))
+
+
+@socket(colour="#7fb35a", recipe=True)
+@dataclass(frozen=True)
+class Schedule:
+    """How the noise goes: a sampler, a spacing of its steps, how many, and from which strength.
+
+    `sampler` and `spacing` are the field's names (`dpmpp_2m`, `karras`); `denoise` < 1 starts part of the way.
+    `policy` says what steps mean then: `all` runs `steps` steps over the last part (as node editors do), `scaled` runs
+    `steps * denoise` of them (as diffusers does).
+    """
+
+    sampler: str
+    spacing: str
+    steps: int
+    denoise: float = 1.0
+    policy: str = "all"
+    eta: float | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@socket(colour="#5aa7a7", recipe=True)
+@dataclass(frozen=True)
+class Guidance:
+    """How prompt and negative prompt are combined. `scale` 1 needs one forward per step.
+
+    `start`..`stop` is the range of steps (fractions) in which it acts, `rescale` the share of CFG rescaling
+    (Lin et al. 2023), `mode` whether both predictions share a forward (`batched`) or not (`sequential`): they differ by
+    rounding, so it is part of the key. `kind` and `options` name diffusers' other guiders.
+    """
+
+    scale: float = 7.0
+    rescale: float = 0.0
+    start: float = 0.0
+    stop: float = 1.0
+    mode: str = "batched"
+    kind: str = "cfg"
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@socket(colour="#9a9aa5", recipe=True)
+@dataclass(frozen=True)
+class Noise:
+    """Where the noise comes from: item i of a batch from `seed + i`, unless `single_stream`; `off` adds none."""
+
+    seed: int
+    single_stream: bool = False
+    off: bool = False
+
+
+@socket(colour="#5fb87f", recipe=True)
+@dataclass(frozen=True)
+class ControlNet:
+    """A ControlNet's weights and the family it steers."""
+
+    base: Weights
+    family: str
+    config: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def weights(self) -> str:
+        """The id under which the module is kept."""
+        return self.base.id
+
+    @property
+    def facts(self) -> Facts:
+        """Family."""
+        return {"family": self.family} if self.family else NO_FACTS
+
+    def build(self, device: str, dtype: str) -> Any:
+        """Load the ControlNet (engine use: nodes lease)."""
+        from nodes.families import family_of
+
+        return family_of(self).build_controlnet(self, device, dtype)
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        """Nothing is ever attached to a ControlNet."""
+        return _nothing
+
+
+@dataclass(frozen=True)
+class ControlItem:
+    """One ControlNet in use: its hint picture, strength and range of steps (fractions)."""
+
+    net: ControlNet
+    image: Image
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+@socket(colour="#79c48d", recipe=True)
+@dataclass(frozen=True)
+class Control:
+    """One or more ControlNets in use; their residuals are added."""
+
+    items: tuple[ControlItem, ...]
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Family of the first net."""
+        return self.items[0].net.facts if self.items else NO_FACTS
+
+
+def plain(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """A mapping as a sorted tuple, so that it can stand in a frozen recipe: lists become tuples."""
+
+    def freeze(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return plain(value)
+        if isinstance(value, list | tuple):
+            return tuple(freeze(item) for item in value)
+        if value is None or isinstance(value, str | int | float | bool):
+            return value
+        raise refuse(f"a recipe holds plain numbers and text, not {type(value).__name__}")
+
+    return tuple(sorted((str(key), freeze(value)) for key, value in values.items()))
+
+
+def _nothing() -> None:
+    """Undo nothing."""
