@@ -80,11 +80,12 @@ venv:
 	  exit 1; \
 	fi; \
 	kept="$$("$(PYTHON)" -c '$(torch)')"; \
-	pins=constraints.txt; \
+	pins=constraints.txt; quiet=--quiet; \
+	if [ -z "$$kept" ] && [ -t 1 ]; then quiet=; fi; \
 	if [ -n "$$kept" ]; then \
 	  pins="$(VENV)/constraints.txt"; \
 	  { grep -v -E '^(torch|sympy|mpmath|setuptools)==' constraints.txt; echo "torch==$$kept"; } > "$$pins"; \
 	fi; \
 	"$(PYTHON)" -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m ensurepip >/dev/null; \
-	"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --constraint "$$pins" --editable '.[dev]'; \
+	"$(PYTHON)" -m pip install $$quiet --disable-pip-version-check --constraint "$$pins" --editable '.[dev]'; \
 	printf '%s' "$$made_from" > "$(VENV)/.weft"
