@@ -1,0 +1,164 @@
+"""Vae: between pictures and latents, as latent diffusion has it (Rombach et al. 2022, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from engine.errors import refuse
+from engine.node import Help, Seed, node
+from engine.run import Run
+from engine.sockets import copy, facts_of, rule, same
+from nodes.latent import Cells, check_size, check_space, mask_cells
+from nodes.types import VAE, Image, Latent, Mask
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Annotated[
+    Literal["run", "float32", "bfloat16", "float16"],
+    Help("What the VAE computes in; 'run' follows the run's numerics. Some half-precision VAEs overflow."),
+]
+Fit = Annotated[
+    Literal["refuse", "crop", "pad"],
+    Help("What to do with a size that is no whole number of latent cells: crop the middle, or repeat the border."),
+]
+# Peak bytes of activations for each pixel of the picture and byte of the dtype; for a VAE of SD's width.
+DECODE_BYTES, ENCODE_BYTES = 2200, 1100
+
+
+def encode_facts(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The facts of an encoded picture; a size that does not fit is refused as soon as it is known."""
+    vae, image = inputs["vae"], facts_of(inputs["image"])
+    facts = {"latent_space": facts_of(vae).get("latent_space"), "batch": image.get("batch")}
+    if isinstance(vae, VAE) and "width" in image and "height" in image:
+        size = _fitted(vae, image["width"], image["height"], inputs["fit"])
+        facts |= {"width": size[0], "height": size[1]}
+    return {"latent": {key: value for key, value in facts.items() if value is not None}}
+
+
+def _fitted(vae: VAE, width: int, height: int, fit: str) -> tuple[int, int]:
+    """The size that is encoded: whole latent cells."""
+    factor = vae.space.factor
+    if fit == "crop":
+        width, height = width - width % factor, height - height % factor
+    elif fit == "pad":
+        width, height = width + -width % factor, height + -height % factor
+    check_size(vae.space, width, height, socket="image")
+    return width, height
+
+
+@node(
+    "vae.encode", output="latent", facts=[rule("nodes.vae:encode_facts")], aliases=["VAEEncode", "VAEEncodeForInpaint"]
+)
+def encode(
+    run: Run,
+    vae: VAE,
+    image: Image,
+    mask: Annotated[Mask | None, Help("Where the latent may change later, 1 = change; of the picture's size.")] = None,
+    sample: Annotated[bool, Help("Draw from the posterior, item i from seed + i, instead of taking its mode.")] = False,
+    seed: Seed = 0,
+    fit: Fit = "refuse",
+    cells: Cells = "nearest",
+    precision: Precision = "run",
+) -> Latent:
+    """A picture as latents: `(posterior - shift) * scale`, float32 [batch, channel, height / 8, width / 8].
+
+    The seed matters only when sampling; 8 stands for the VAE's factor.
+    """
+    import torch
+
+    pixels = _to_cells(vae, image.pixels, fit).movedim(-1, 1)  # (B, 3, H, W)
+    recipe = _in(vae, precision)
+    with run.lease(recipe, working_bytes=_working(pixels.shape, ENCODE_BYTES)) as module, torch.no_grad():
+        device, dtype = _where(module)
+        posterior = module.encode((2.0 * pixels - 1.0).to(device, dtype)).latent_dist
+        if sample:
+            shape = posterior.mean.shape
+            draws = [torch.randn(shape[1:], generator=g) for g in run.generators(seed, shape[0])]
+            z = posterior.mean + posterior.std * torch.stack(draws).to(device, dtype)
+        else:
+            z = posterior.mode()
+        latents = ((z - vae.shift) * vae.scale).float()
+    _check_finite(latents, dtype, "encoding")
+    latent = Latent(latents, vae.space)
+    if mask is None:
+        return latent
+    alpha = _to_cells(vae, mask.alpha[..., None], fit)[..., 0]
+    return replace(latent, noise_mask=mask_cells(Mask(alpha), latent, cells))
+
+
+@node(
+    "vae.decode",
+    output="image",
+    facts=[
+        same("latent_space", "vae", "latent", why="each VAE reads only its own latents"),
+        *(copy(f"latent.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")),
+    ],
+    aliases=["VAEDecode"],
+)
+def decode(run: Run, vae: VAE, latent: Latent, precision: Precision = "run") -> Image:
+    """Latents as a picture: `decode(latent / scale + shift)`, from -1..1 to 0..1 and clamped, as diffusers does."""
+    import torch
+
+    error = check_space(vae.space, latent)
+    if error:
+        raise error
+    if latent.samples.ndim != 4:
+        raise refuse("this VAE decodes pictures, the latent is a video", socket="latent")
+    batch, _, height, width = latent.samples.shape
+    picture = (batch, 3, height * vae.space.factor, width * vae.space.factor)
+    with run.lease(_in(vae, precision), working_bytes=_working(picture, DECODE_BYTES)) as module, torch.no_grad():
+        device, dtype = _where(module)
+        z = latent.samples.to(device, dtype) / vae.scale + vae.shift
+        decoded = module.decode(z, return_dict=False)[0]
+    _check_finite(decoded, dtype, "decoding")
+    pixels = (decoded * 0.5 + 0.5).clamp(0, 1)  # (B, 3, H, W); diffusers' VaeImageProcessor.denormalize
+    return Image(pixels.permute(0, 2, 3, 1).float().contiguous())
+
+
+def _in(vae: VAE, precision: str) -> VAE:
+    """The VAE with a dtype of its own, unless it follows the run."""
+    if precision == "run":
+        return vae
+    rest = tuple(item for item in vae.numerics if item[0] != "dtype")
+    return replace(vae, numerics=tuple(sorted((*rest, ("dtype", precision)))))
+
+
+def _where(module: Any) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype of a module, by its first parameter."""
+    first = next(module.parameters())
+    return first.device, first.dtype
+
+
+def _working(shape: tuple[int, ...], bytes_: int) -> int:
+    """Bytes of activations that a picture [batch, 3, height, width] needs in float32, the dearest dtype."""
+    batch, _, height, width = shape
+    return batch * height * width * 4 * bytes_
+
+
+def _to_cells(vae: VAE, pixels: torch.Tensor, fit: str) -> torch.Tensor:
+    """[batch, height, width, channel] cut in the middle, or its border repeated, to whole latent cells."""
+    import torch.nn.functional as F
+
+    height, width = pixels.shape[1:3]
+    to_width, to_height = _fitted(vae, width, height, fit)
+    top, left = abs(height - to_height) // 2, abs(width - to_width) // 2
+    if fit == "crop":
+        return pixels[:, top : top + to_height, left : left + to_width]
+    if (to_width, to_height) == (width, height):
+        return pixels
+    edges = (left, to_width - width - left, top, to_height - height - top)
+    return F.pad(pixels.movedim(-1, 1), edges, mode="replicate").movedim(1, -1)
+
+
+def _check_finite(values: torch.Tensor, dtype: torch.dtype, doing: str) -> None:
+    if not bool(values.isfinite().all()):
+        name = str(dtype).removeprefix("torch.")
+        half = name in ("float16", "bfloat16")
+        raise refuse(
+            f"{doing} in {name} gave values that are not finite",
+            socket="precision" if half else "latent" if doing == "decoding" else "image",
+            mend="set precision to float32" if half else "look for the step before that overflowed",
+        )
