@@ -1,0 +1,194 @@
+"""From a schedule and a model to a diffusers scheduler with its timesteps set.
+
+`check` says, without torch, what cannot work; `build` makes what does. The scheduler that `build` gives is the one that
+`Scheduler.from_config(pipe.scheduler.config, **flags)` gives, bit for bit.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import refuse
+from engine.sockets import Ref, facts_of
+from nodes.schedule.table import METHODS, Cell, cell
+from nodes.types import Denoiser, Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+BETA_PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+@dataclass(frozen=True, eq=False)
+class Timetable:
+    """A scheduler ready for its first step, and the timesteps to run.
+
+    `timesteps` is a 1-D tensor, one entry per evaluation of the model (two a step for heun, dpm_2 and dpmpp_sde, one
+    more than steps for pndm); it starts at entry `begin` of `scheduler.timesteps` and is empty when `denoise` is 0.
+    """
+
+    scheduler: Any
+    timesteps: torch.Tensor
+    begin: int
+
+
+def check(schedule: Schedule, model: Denoiser | Ref) -> None:
+    """Raise a `WeftError` when this schedule cannot run this model; torch-free, on what is known of the model."""
+    prediction = facts_of(model).get("prediction")
+    training = {} if isinstance(model, Ref) else dict(model.training)
+    if prediction is None:
+        return
+    flow = prediction == "flow"
+    _check_training(prediction, training)
+    cell(schedule.sampler, schedule.spacing, flow)
+    method = METHODS[schedule.sampler]
+    if not flow and prediction not in method.predicts:
+        raise refuse(
+            f"{schedule.sampler} cannot run a model that predicts {prediction}",
+            socket="sampler",
+            mend="choose euler, which can",
+        )
+    if training.get("rescale_betas_zero_snr") and not method.zero_snr:
+        raise refuse(
+            f"the model was trained to zero terminal SNR, from which {schedule.sampler} cannot start in diffusers",
+            socket="sampler",
+            mend="choose euler, ddim or dpmpp_2m",
+        )
+    if schedule.eta is not None and method.eta is None:
+        able = " or ".join(name for name, other in METHODS.items() if other.eta is not None)
+        raise refuse(f"eta has no meaning for {schedule.sampler}", socket="eta", mend=f"leave it out, or choose {able}")
+    if not flow and dict(schedule.options).get("shift") is not None:
+        raise refuse(
+            f"shift moves the times of a flow model, and this one predicts {prediction}",
+            socket="shift",
+            mend="leave shift at 0",
+        )
+    total = total_steps(schedule)
+    most = min(method.most_steps if not flow else 10_000, int(training.get("num_train_timesteps", 1000)))
+    if total > most:
+        part = (
+            f"{schedule.steps} steps over the last {schedule.denoise:g} are {total} in all"
+            if total != schedule.steps
+            else f"{total} steps"
+        )
+        raise refuse(
+            f"{part}, and {schedule.sampler} has at most {most} for this model",
+            socket="steps",
+            mend="use fewer steps" + (", a larger denoise, or the policy 'scaled'" if total != schedule.steps else ""),
+        )
+
+
+def _check_training(prediction: str, training: Mapping[str, Any]) -> None:
+    """The schedule a model was trained on and what it predicts must tell the same story."""
+    told = training.get("prediction_type")
+    betas = any(name in training for name in ("beta_start", "beta_schedule", "trained_betas"))
+    if prediction == "flow" and (told in BETA_PREDICTIONS or (betas and told != "flow_prediction")):
+        raise refuse(
+            f"the model is said to predict a flow, but its schedule has betas and predicts {told or 'epsilon'}",
+            socket="model",
+            mend="load it with the scheduler_config.json that it was published with",
+        )
+    if prediction != "flow" and ("shift" in training or told == "flow_prediction") and not betas:
+        raise refuse(
+            f"the model is said to predict {prediction}, but its schedule is that of a flow model",
+            socket="model",
+            mend="load it with the scheduler_config.json that it was published with",
+        )
+    if prediction == "epsilon" and training.get("rescale_betas_zero_snr"):
+        raise refuse(
+            "the model predicts epsilon, which says nothing about the picture at zero terminal SNR",
+            socket="model",
+            mend="models trained to zero terminal SNR predict v: check the scheduler_config.json",
+        )
+
+
+def total_steps(schedule: Schedule) -> int:
+    """How many steps the whole way has, of which the last part is run."""
+    if schedule.policy == "all" and 0 < schedule.denoise < 1:
+        return int(schedule.steps / schedule.denoise)
+    return schedule.steps
+
+
+def first_step(schedule: Schedule, flow: bool) -> int:
+    """The first of `total_steps` that is run; the rest is skipped because `denoise` < 1.
+
+    `scaled` is diffusers' `get_timesteps`, which rounds one way for Stable Diffusion 1 and the other for SD 3.
+    """
+    steps, denoise = schedule.steps, schedule.denoise
+    if denoise >= 1:
+        return 0
+    if denoise <= 0:
+        return total_steps(schedule)
+    if schedule.policy == "all":
+        return total_steps(schedule) - steps
+    if flow:
+        return int(max(steps - min(steps * denoise, steps), 0))
+    return max(steps - min(int(steps * denoise), steps), 0)
+
+
+def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None = None) -> Timetable:
+    """The scheduler for this model, its timesteps on `device`, and which of them are run.
+
+    `tokens` is the length of the image sequence (latent cells / patch²), by which some flow models shift their times.
+    """
+    check(schedule, model)
+    flow = model.prediction == "flow"
+    found = cell(schedule.sampler, schedule.spacing, flow)
+    scheduler = _scheduler(found, schedule, model)
+    _set_timesteps(scheduler, found, total_steps(schedule), device, tokens)
+    begin = first_step(schedule, flow) * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    return Timetable(scheduler, scheduler.timesteps[begin:], begin)
+
+
+def _scheduler(found: Cell, schedule: Schedule, model: Denoiser) -> Any:
+    import diffusers
+
+    cls = getattr(diffusers, found.cls)
+    accepted = inspect.signature(cls.__init__).parameters
+    config = {name: _thaw(value) for name, value in model.training if name in accepted}
+    flags = dict(found.flags)
+    if model.prediction == "flow":
+        shift = dict(schedule.options).get("shift") or dict(model.training).get("shift", 1.0)
+        flags["flow_shift" if "flow_shift" in accepted else "shift"] = shift
+    elif "prediction_type" in accepted:
+        flags["prediction_type"] = model.prediction
+    return cls.from_config(config, **flags)
+
+
+def _set_timesteps(scheduler: Any, found: Cell, steps: int, device: Any, tokens: int | None) -> None:
+    extra: dict[str, Any] = {}
+    if getattr(scheduler.config, "use_dynamic_shifting", False):
+        extra["mu"] = _mu(scheduler.config, tokens)
+    if found.even:
+        import numpy
+
+        extra["sigmas"] = numpy.linspace(1.0, 1 / steps, steps)
+    scheduler.set_timesteps(steps, device=device, **extra)
+
+
+def _mu(config: Mapping[str, Any], tokens: int | None) -> float:
+    """The shift of a flow model by its image's size: linear in the number of tokens (SD 3 and Flux pipelines)."""
+    low, high = config["base_image_seq_len"], config["max_image_seq_len"]
+    slope = (config["max_shift"] - config["base_shift"]) / (high - low)
+    return float((low if tokens is None else tokens) * slope + config["base_shift"] - slope * low)
+
+
+def step_arguments(schedule: Schedule, scheduler: Any, generators: Sequence[Any]) -> dict[str, Any]:
+    """What `scheduler.step` takes beside prediction, timestep, sample: `generator` and `eta`, where it knows them."""
+    accepted = inspect.signature(scheduler.step).parameters
+    found: dict[str, Any] = {}
+    if "generator" in accepted:
+        found["generator"] = list(generators) if len(generators) > 1 else generators[0]
+    eta = METHODS[schedule.sampler].eta if schedule.eta is None else schedule.eta
+    if "eta" in accepted and eta is not None:
+        found["eta"] = eta
+    return found
+
+
+def _thaw(value: Any) -> Any:
+    return [_thaw(item) for item in value] if isinstance(value, tuple) else value
