@@ -215,10 +215,13 @@ class NodeSpec:
                 continue
             value = getattr(self, entry.name)
             if value != entry.default:
-                record[entry.name] = [list(v) if isinstance(v, tuple) else v for v in value] if isinstance(value, tuple) else value
+                record[entry.name] = (
+                    [list(v) if isinstance(v, tuple) else v for v in value] if isinstance(value, tuple) else value
+                )
         record["inputs"] = [_input_json(item) for item in self.inputs]
         record["outputs"] = [
-            {"name": out.name, "type": out.type.to_json(), **({"help": out.help} if out.help else {})} for out in self.outputs
+            {"name": out.name, "type": out.type.to_json(), **({"help": out.help} if out.help else {})}
+            for out in self.outputs
         ]
         if self.facts:
             record["facts"] = [rule.to_json() for rule in self.facts]
@@ -321,7 +324,9 @@ def coerce(item: Input, value: Any, type_: Type | None = None) -> Any:
     if kind.name == "choice":
         if isinstance(value, bool) or value not in kind.choices:
             known = ", ".join(map(str, kind.choices))
-            raise _bad(item, value, f"{_show(value)} is not one of {known}.{did_you_mean(str(value), map(str, kind.choices))}")
+            raise _bad(
+                item, value, f"{_show(value)} is not one of {known}.{did_you_mean(str(value), map(str, kind.choices))}"
+            )
         return value
     if kind.name == "variant":
         return _coerce_variant(item, value)
@@ -379,7 +384,9 @@ def _coerce_variant(item: Input, value: Any) -> Any:
             fields[inner.name] = inner.default
     if given:
         extra = next(iter(given))
-        raise _bad(item, value, f"{option.name} has no '{extra}'.{did_you_mean(extra, [i.name for i in option.inputs])}")
+        raise _bad(
+            item, value, f"{option.name} has no '{extra}'.{did_you_mean(extra, [i.name for i in option.inputs])}"
+        )
     return fields
 
 
@@ -558,7 +565,9 @@ def _read_spec(function: Callable[..., Any], *, output_name: str, **plain: Any) 
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError) as error:
-        raise _declaration(function, f"an annotation cannot be read ({error})", "import the type in the module") from None
+        raise _declaration(
+            function, f"an annotation cannot be read ({error})", "import the type in the module"
+        ) from None
     parameters = list(inspect.signature(function).parameters.values())
     takes_run = bool(parameters) and parameters[0].name == "run"
     notes = _arg_notes(inspect.getdoc(function) or "")
@@ -729,6 +738,24 @@ def _check_declaration(function: Callable[..., Any], spec: NodeSpec) -> None:
         raise _declaration(function, "a light node has no effect and asks for no services", "take light=True off")
     if spec.is_async and spec.lane != "io":
         raise _declaration(function, "async nodes run in the io lane", 'write lane="io"')
+
+
+def arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Inputs by name as the positional and keyword arguments of the function."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    growing = next((i for i, item in enumerate(spec.inputs) if item.gather == "list"), -1)
+    for index, item in enumerate(spec.inputs):
+        value = inputs[item.name]
+        if index < growing:
+            args.append(value)
+        elif index == growing:
+            args.extend(value)
+        elif item.gather == "named":
+            kwargs.update(value)
+        else:
+            kwargs[item.name] = value
+    return args, kwargs
 
 
 def named_outputs(spec: NodeSpec, result: Any) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Places:
     output_folder: Path | None = None
     input_folder: Path | None = None
     shipped: Mapping[str, Path] = field(default_factory=dict)  # prefix -> folder, from packs
+    beside: Path | None = None  # the folder of the workflow file: its pictures may lie beside it
 
     @property
     def input(self) -> Path:
@@ -126,13 +127,20 @@ class Places:
         return sorted(found)
 
     def file(self, place: str, name: str) -> Path:
-        """The file of a name in `input`, `output` or `workflows`, or a `media.missing`."""
+        """The file of a name in `input`, `output` or `workflows`, or a `media.missing`.
+
+        An `input` that is not there is looked for beside the workflow file, so that a shared folder is complete.
+        """
         base: Path = getattr(self, place)
         found = inside(base, check_name(name))
         if found is None:
             raise outside(name, base)
+        if not found.is_file() and place == "input" and self.beside is not None:
+            found = inside(self.beside, check_name(name)) or found
         if not found.is_file():
-            raise fail("media.missing", f"there is no file '{name}' in {base}", mend="check the name, or put the file there")
+            raise fail(
+                "media.missing", f"there is no file '{name}' in {base}", mend="check the name, or put the file there"
+            )
         return found
 
     def files(self, place: str, endings: Sequence[str] = IMAGE_ENDINGS) -> list[str]:
@@ -212,8 +220,9 @@ def check_name(name: str) -> str:
 
 
 def inside(base: Path, name: str) -> Path | None:
-    """`base / name`, or None when it leaves `base` after links are followed. Links inside a models tree may lead out
-    only where the tree's owner put them, so a link that is itself a direct part of the tree is accepted.
+    """`base / name`, or None when it leaves `base` after links are followed.
+
+    A link that is itself a part of the tree may lead out of it: the tree's owner put it there (a shared models disk).
     """
     path = base / name
     try:

@@ -85,8 +85,10 @@ class Run(ABC):
 
     @abstractmethod
     def lease(self, recipe: Leasable, working_bytes: int = 0) -> AbstractContextManager[Any]:
-        """Borrow the recipe's live module: room made for it and for `working_bytes` of activations, locked for this
-        thread, adapters set exactly to the recipe and removed on exit. Never keep the module after the `with`.
+        """Borrow the recipe's live module; never keep it after the `with`.
+
+        Room is made for it and for `working_bytes` of activations, it is locked for this thread, and its adapters are
+        set exactly to the recipe and removed on exit.
         """
 
     @abstractmethod

@@ -173,7 +173,9 @@ def type_of(annotation: Any) -> Type:
         spec = annotation.__dict__.get("__weft_type__")
         if spec is not None:
             return Type(spec.name)
-    raise TypeError(f"{annotation!r} is no socket type: use int, float, str, bool, Literal, list[...] or an @socket class")
+    raise TypeError(
+        f"{annotation!r} is no socket type: use int, float, str, bool, Literal, list[...] or an @socket class"
+    )
 
 
 @dataclass(frozen=True, slots=True)

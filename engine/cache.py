@@ -1,0 +1,162 @@
+"""Cache: ids to values over the tiers; an index over residents, nothing more.
+
+    device   where the value was made           the first place to look
+    host     moved there when the device evicts it and it is worth the room
+    lower    a seam: anything with `known`, `get`, `put` (the disk tier)
+
+The executor does not know it is there: it asks whether an id is known, takes values, offers values. What decides about
+staying is the budget of `engine.memory`; the cache only remembers where things are. A value that is leased (pinned)
+stays, whatever the budget says; without a budget everything works and nothing is reused.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.memory import Memory, Resident
+from engine.values import device_of, moved, nbytes, owned
+
+
+class Tier(Protocol):
+    """A store below the host: slower, larger, perhaps shared."""
+
+    name: str
+
+    def known(self, id: str) -> bool:
+        """Is the value there (by name; `get` may still find it damaged)?"""
+
+    def get(self, id: str) -> Any | None:
+        """The value, or None when it is not there after all."""
+
+    def put(self, id: str, value: Any, seconds: float) -> None:
+        """Offer a value that took `seconds` to make. Returns at once."""
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    value: Any
+    device: str
+    resident: Resident
+    pins: int = 0
+
+
+class Cache:
+    """The values of one engine. Every method may be called from any thread."""
+
+    def __init__(self, memory: Memory, lower: Tier | None = None) -> None:
+        """Keep values within the budgets of `memory`; offer them to `lower` as well."""
+        self._memory = memory
+        self._entries: dict[str, _Entry] = {}
+        self._lock: threading.RLock = memory.lock
+        self.lower = lower
+
+    def known(self, id: str) -> str | None:
+        """The tier the value is in, or None."""
+        with self._lock:
+            entry = self._entries.get(id)
+            if entry is not None:
+                return "host" if entry.device == "cpu" else "device"
+        if self.lower is not None and self.lower.known(id):
+            return self.lower.name
+        return None
+
+    def lease(self, id: str) -> tuple[str, Any] | None:
+        """Pin the value and hand it out with its tier; `release` when done. None when it is not there."""
+        with self._lock:
+            entry = self._entries.get(id)
+            if entry is not None:
+                entry.pins += 1
+                entry.resident.in_use += 1
+                self._memory.budget(entry.device).touch(entry.resident.name)
+                return ("host" if entry.device == "cpu" else "device"), entry.value
+        if self.lower is None:
+            return None
+        value = self.lower.get(id)
+        if value is None:
+            return None
+        self.put(id, value, 0.0, pinned=True)
+        return self.lower.name, value
+
+    def release(self, id: str) -> None:
+        """Give a lease back."""
+        with self._lock:
+            entry = self._entries.get(id)
+            if entry is None or entry.pins == 0:
+                return
+            entry.pins -= 1
+            entry.resident.in_use -= 1
+            if entry.pins == 0:
+                budget = self._memory.budget(entry.device)
+                if budget.used > budget.limit:
+                    budget.make_room(0)
+
+    def put(self, id: str, value: Any, seconds: float, *, pinned: bool = False) -> Any:
+        """Offer a value that took `seconds` to make; the value to go on with (small views are cloned)."""
+        value = owned(value)
+        if self.lower is not None and not pinned:
+            self.lower.put(id, value, seconds)
+        device = device_of(value)
+        resident = Resident(f"value:{id}", nbytes(value), seconds, lambda: self._evicted(id), in_use=int(pinned))
+        with self._lock:
+            if id in self._entries:
+                if pinned:
+                    entry = self._entries[id]
+                    entry.pins += 1
+                    entry.resident.in_use += 1
+                return value
+            self._entries[id] = _Entry(value, device, resident, int(pinned))
+            if not self._memory.budget(device).admit(resident):
+                del self._entries[id]
+        return value
+
+    def _evicted(self, id: str) -> None:
+        """The budget gave the value up: keep it on the host if it came from a device and is worth it there."""
+        entry = self._entries.pop(id, None)
+        if entry is None or entry.device == "cpu":
+            return
+        host = self._memory.budget("cpu")
+        resident = Resident(
+            entry.resident.name,
+            entry.resident.bytes,
+            entry.resident.cost,
+            lambda: self._evicted(id),
+            frequency=entry.resident.frequency,
+        )
+        self._entries[id] = _Entry(moved(entry.value, "cpu"), "cpu", resident)
+        if not host.admit(resident):
+            self._entries.pop(id, None)
+
+    def drop(self, id: str) -> None:
+        """Forget a value (it was written into)."""
+        with self._lock:
+            entry = self._entries.pop(id, None)
+            if entry is not None:
+                self._memory.budget(entry.device).remove(entry.resident)
+
+    def drop_sharing(self, value: Any) -> list[str]:
+        """Forget every value that shares a storage with `value`; their ids."""
+        from engine.values import tensors
+
+        touched = {tensor.untyped_storage().data_ptr() for tensor in tensors(value)}
+        with self._lock:
+            found = [
+                id
+                for id, entry in self._entries.items()
+                if any(tensor.untyped_storage().data_ptr() in touched for tensor in tensors(entry.value))
+            ]
+        for id in found:
+            self.drop(id)
+        return found
+
+    def clear(self) -> int:
+        """Forget everything that is not leased; how many values went."""
+        with self._lock:
+            idle = [id for id, entry in self._entries.items() if entry.pins == 0]
+        for id in idle:
+            self.drop(id)
+        return len(idle)
+
+    def __len__(self) -> int:
+        return len(self._entries)

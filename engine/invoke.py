@@ -1,0 +1,286 @@
+"""Invoke: call one node – here, or in a pack's own process.
+
+`Invoker.call(spec, inputs, run)` is the seam: it gets filled-in inputs and gives outputs by name, or raises a
+`WeftError`. `LocalInvoker` runs the function in this process under `no_grad` (never `inference_mode`: its tensors have
+no version counter), checks that the outputs are what the node declares, and that no input was written into.
+
+`EngineRun` is the `Run` a node sees; `ambient()` the one it sees in a notebook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine.errors import Cancelled, Mend, Problem, WeftError, Where, fail
+from engine.memory import Memory, is_out_of_memory, probe, set_threads_once
+from engine.node import NodeSpec, arguments, named_outputs, resolve
+from engine.numerics import Numerics
+from engine.run import Leasable, Run, State
+from engine.sockets import Type, TypeSpec
+from engine.values import content_digest, summaries, versions
+
+if TYPE_CHECKING:
+    import torch
+
+
+# --- what a node sees ----------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Hooks:
+    """What the engine does when a node asks: every service as a function, each with a harmless default."""
+
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    preview: Callable[[Callable[[], Any], int, int], None] = lambda picture, done, total: None
+    show: Callable[[Any], None] = lambda value: None
+    cancelled: Callable[[], bool] = lambda: False
+    resume: Callable[[], State | None] = lambda: None
+    checkpoint: Callable[[State], None] = lambda state: None
+    nested: Callable[[Any, Mapping[str, Any]], dict[str, Any]] | None = None
+
+
+class EngineRun(Run):
+    """The `Run` of one step of one job."""
+
+    def __init__(
+        self,
+        path: str,
+        memory: Memory,
+        numerics: Numerics,
+        hooks: Hooks | None = None,
+        document: Mapping[str, Any] | None = None,
+        resolved: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`document` is the workflow as plain data and `resolved` the values it ran with, for metadata."""
+        self.path = path
+        self.memory = memory
+        self.numerics = numerics
+        self.document = dict(document or {})
+        self.resolved = dict(resolved or {})
+        self._hooks = hooks or Hooks()
+
+    @property
+    def device(self) -> str:
+        """The device to compute on."""
+        return self.numerics.device
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that denoisers compute in."""
+        return self.numerics.dtype
+
+    @property
+    def cancelled(self) -> bool:
+        """Has the job been cancelled?"""
+        return self._hooks.cancelled()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if so."""
+        if self._hooks.cancelled():
+            raise Cancelled
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Tell how far it is; raise `Cancelled` if the job has been cancelled."""
+        self._hooks.progress(done, total, text)
+        self.check()
+
+    def preview(self, picture: Callable[[], Any], done: int = 0, total: int = 0) -> None:
+        """Offer a picture of work in progress."""
+        self._hooks.preview(picture, done, total)
+
+    def show(self, value: Any) -> None:
+        """Show a value."""
+        self._hooks.show(value)
+
+    def lease(self, recipe: Leasable, working_bytes: int = 0) -> AbstractContextManager[Any]:
+        """Borrow the recipe's live module; its own numerics (dtype) win over the run's."""
+        own = dict(getattr(recipe, "numerics", ()))
+        return self.memory.lease(
+            recipe, self.numerics.device, str(own.get("dtype", self.numerics.dtype)), working_bytes, self.check
+        )
+
+    def generators(self, seed: int, batch: int, single_stream: bool = False) -> list[torch.Generator]:
+        """CPU generators: one per item from `seed + i` (modulo 2**64), or one for the whole batch."""
+        import torch
+
+        count = 1 if single_stream else batch
+        return [torch.Generator("cpu").manual_seed((seed + index) % 2**64) for index in range(count)]
+
+    def resume(self) -> State | None:
+        """The newest known state of this computation."""
+        return self._hooks.resume()
+
+    def checkpoint(self, state: State) -> None:
+        """Offer a state."""
+        self._hooks.checkpoint(state)
+
+    def nested(self, workflow: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a workflow inside this step."""
+        if self._hooks.nested is None:
+            raise fail("node.refused", "a nested run needs an engine", mend="run the node inside a workflow")
+        return self._hooks.nested(workflow, inputs)
+
+
+_ambient: EngineRun | None = None
+_ambient_lock = threading.Lock()
+
+
+def ambient() -> Run:
+    """The Run of plain calls: this machine's best device, models kept between calls, nothing printed."""
+    global _ambient
+    with _ambient_lock:
+        if _ambient is None:
+            _ambient = EngineRun("", Memory(), probe())
+        return _ambient
+
+
+@contextmanager
+def using_ambient(run: EngineRun) -> Iterator[EngineRun]:
+    """Let plain calls use this Run within the block: another device, a memory of one's own."""
+    global _ambient
+    before, _ambient = _ambient, run
+    try:
+        yield run
+    finally:
+        _ambient = before
+
+
+# --- the seam ------------------------------------------------------------------------------------------------------
+
+
+class Invoker(Protocol):
+    """Calls one node."""
+
+    def call(self, spec: NodeSpec, inputs: Mapping[str, Any], run: EngineRun) -> dict[str, Any]:
+        """Outputs by name; raises `WeftError`, `Cancelled`, or what `is_out_of_memory` recognises."""
+
+
+@dataclass
+class LocalInvoker:
+    """Calls nodes in this process.
+
+    `paranoid` also hashes every input before and after the call (tests and `pack check`): a write through numpy leaves
+    no trace in the version counters.
+    """
+
+    types: Mapping[str, TypeSpec] = field(default_factory=dict)
+    paranoid: bool = False
+
+    def call(self, spec: NodeSpec, inputs: Mapping[str, Any], run: EngineRun) -> dict[str, Any]:
+        """Run the function; check what it did and what it gave."""
+        function = spec.function
+        args, kwargs = arguments(spec, inputs)
+        if spec.takes_run:
+            args.insert(0, run)
+        before = {name: versions(value) for name, value in inputs.items()}
+        hashes = {name: content_digest(value) for name, value in inputs.items()} if self.paranoid else {}
+        with _grad_off(spec):
+            try:
+                result = function(*args, **kwargs)
+                if spec.is_async:
+                    result = asyncio.run(result)
+            except (WeftError, Cancelled):
+                raise
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise raised(spec, inputs, error) from error
+        for name, value in inputs.items():
+            if versions(value) != before[name] or (hashes and content_digest(value) != hashes[name]):
+                raise fail(
+                    "node.mutated",
+                    f"'{spec.id}' wrote into its input '{name}'; its result and everything on that memory is discarded",
+                    socket=name,
+                    mend="the node must work on a copy: value.clone()",
+                )
+        return self.outputs(spec, result)
+
+    def outputs(self, spec: NodeSpec, result: Any) -> dict[str, Any]:
+        """The outputs by name, each of the declared type."""
+        try:
+            outputs = named_outputs(spec, result)
+        except (TypeError, ValueError):
+            outputs = {}
+        if len(outputs) != len(spec.outputs):
+            wanted = ", ".join(out.name for out in spec.outputs)
+            raise fail("node.returned", f"'{spec.id}' must return {wanted}, it returned {_brief(result)}")
+        for out in spec.outputs:
+            if not self.is_a(outputs[out.name], out.type):
+                raise fail(
+                    "node.returned",
+                    f"'{spec.id}' declares that '{out.name}' is {out.type}, but returned {_brief(outputs[out.name])}",
+                    socket=out.name,
+                    mend="the fault is the node's: tell the author of its pack",
+                )
+        return outputs
+
+    def is_a(self, value: Any, kind: Type) -> bool:
+        """Is the value of the declared type? Unknown types pass: their pack is not here to ask."""
+        if value is None:
+            return kind.optional
+        if kind.name == "list":
+            return isinstance(value, list | tuple) and all(self.is_a(item, kind.args[0]) for item in value)
+        plain: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
+        if kind.name in plain:
+            return isinstance(value, plain[kind.name]) and not (kind.name == "int" and isinstance(value, bool))
+        if kind.name == "choice":
+            return value in kind.choices
+        spec = self.types.get(kind.name)
+        return spec is None or isinstance(value, resolve(spec.path))
+
+
+def _grad_off(spec: NodeSpec) -> AbstractContextManager[Any]:
+    """no_grad for what computes. Training nodes turn gradients on themselves."""
+    if spec.lane == "device":
+        import torch
+
+        set_threads_once()
+        return torch.no_grad()
+    torch_loaded = sys.modules.get("torch")
+    return torch_loaded.no_grad() if torch_loaded is not None else contextlib.nullcontext()
+
+
+def raised(spec: NodeSpec, inputs: Mapping[str, Any], error: BaseException) -> WeftError:
+    """A node's own exception as a problem; the traceback and the inputs' summaries are kept for "copy report"."""
+    lines = traceback.format_exception(error)
+    report = f"{spec.id} (version {spec.version}, pack {spec.pack})\n{summaries(inputs)}\n\n{''.join(lines)}"
+    text = str(error).strip().partition("\n")[0]
+    message = f"'{spec.id}' raised {type(error).__name__}" + (f": {text}" if text else "")
+    return WeftError(Problem("node.raised", message, Where(), Mend("see the report for the traceback"), report=report))
+
+
+def _brief(value: Any) -> str:
+    from engine.values import summary
+
+    return f"{type(value).__name__} ({summary(value)})"
+
+
+class Stopwatch:
+    """Seconds since it was made, and seconds left by what is done."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self.started = time.perf_counter()
+        self._first: tuple[float, int] | None = None
+
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
+    def left(self, done: int, total: int) -> float | None:
+        """Seconds left; the time before the first unit (loading) is not counted as pace."""
+        now = self.seconds()
+        if self._first is None:
+            self._first = (now, done)
+            return None
+        since, first = self._first
+        return (now - since) / (done - first) * (total - done) if done > first else None

@@ -1,0 +1,171 @@
+"""Values: how big a value is, where it lives, how it is owned, moved, told apart and shown.
+
+The first room that may touch a tensor. Values are frozen dataclasses, tuples, lists and dicts over tensors and plain
+data; these functions walk them. A pack whose values hold something else (a PIL image, a mesh) registers with the
+`singledispatch` functions `parts`, `content` and `summary`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+from engine.keys import canonical
+from engine.sockets import facts_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _torch() -> Any:
+    """Torch if anything in this process has loaded it; else there are no tensors to care for."""
+    return sys.modules.get("torch")
+
+
+def is_tensor(value: Any) -> bool:
+    """Is it a torch tensor? Never imports torch to find out."""
+    loaded = _torch()
+    return loaded is not None and isinstance(value, loaded.Tensor)
+
+
+@singledispatch
+def parts(value: Any) -> Iterator[Any]:
+    """The direct parts of a value, for walking; nothing for plain data and unknown things."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for entry in dataclasses.fields(value):
+            yield getattr(value, entry.name)
+
+
+@parts.register(list)
+@parts.register(tuple)
+def _(value: Any) -> Iterator[Any]:
+    yield from value
+
+
+@parts.register(dict)
+def _(value: dict[Any, Any]) -> Iterator[Any]:
+    yield from value.values()
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Every tensor inside a value, in a fixed order."""
+    if is_tensor(value):
+        yield value
+    elif not isinstance(value, str | int | float | bytes) and value is not None:
+        for part in parts(value):
+            yield from tensors(part)
+
+
+def nbytes(value: Any) -> int:
+    """Bytes the value keeps alive: each storage once, plus the plain data."""
+    seen: dict[int, int] = {}
+    for tensor in tensors(value):
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr() or id(storage)] = storage.nbytes()
+    return sum(seen.values()) + sys.getsizeof(value)
+
+
+def device_of(value: Any) -> str:
+    """The device of the value's tensors (`cpu` when it has none)."""
+    for tensor in tensors(value):
+        if tensor.device.type != "cpu":
+            return str(tensor.device)
+    return "cpu"
+
+
+def map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same value with every tensor changed; parts without tensors are shared."""
+    if is_tensor(value):
+        return change(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(map_tensors(item, change) for item in value))
+    if isinstance(value, list | tuple):
+        return type(value)([map_tensors(item, change) for item in value])
+    if isinstance(value, dict):
+        return {key: map_tensors(item, change) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = {}
+        for entry in dataclasses.fields(value):
+            old = getattr(value, entry.name)
+            new = map_tensors(old, change)
+            if new is not old:
+                changed[entry.name] = new
+        return dataclasses.replace(value, **changed) if changed else value
+    return value
+
+
+def owned(value: Any) -> Any:
+    """The value with small views cloned, so that keeping it does not keep a large storage alive."""
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        held = tensor.untyped_storage().nbytes()
+        return tensor.detach().clone() if held > 2 * tensor.numel() * tensor.element_size() + 4096 else tensor.detach()
+
+    return map_tensors(value, own) if _torch() else value
+
+
+def moved(value: Any, device: str) -> Any:
+    """The value on another device."""
+    return map_tensors(value, lambda tensor: tensor if str(tensor.device) == device else tensor.to(device))
+
+
+def versions(value: Any) -> tuple[int, ...]:
+    """The version counters of every tensor: they differ after anything wrote into one in place."""
+    return tuple(tensor._version for tensor in tensors(value))
+
+
+@singledispatch
+def content(value: Any) -> str:
+    """A canonical text for what `keys.canonical` cannot read: a tensor by dtype, shape and bytes."""
+    if is_tensor(value):
+        plain = value.detach().cpu().contiguous()
+        torch = _torch()
+        digest = hashlib.blake2b(digest_size=16)
+        if plain.numel():
+            digest.update(memoryview(plain.view(-1).view(torch.uint8).numpy()))
+        return f"T{plain.dtype}{tuple(plain.shape)}{digest.hexdigest()}"
+    raise TypeError(f"a {type(value).__name__} has no content digest; register it with engine.values.content")
+
+
+@content.register(bytes)
+def _(value: bytes) -> str:
+    return "y" + hashlib.blake2b(value, digest_size=16).hexdigest()
+
+
+def content_digest(value: Any) -> str:
+    """The hash of a value's content: equal exactly for equal bits."""
+    text = canonical(value, content)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def bit_equal(a: Any, b: Any) -> bool:
+    """Do two values hold the same bits?"""
+    return content_digest(a) == content_digest(b)
+
+
+@singledispatch
+def summary(value: Any) -> str:
+    """One line for a person: `Image 512x512`, `Image 512x512, 4 of them`, `3.5`, `text of 20 characters`."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 60 else f"text of {len(value)} characters"
+    if value is None or isinstance(value, bool | int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return f"list of {len(value)}" + (f" ({summary(value[0])}, ...)" if value else "")
+    if is_tensor(value):
+        return f"tensor {tuple(value.shape)} {value.dtype}"
+    name = type(value).__name__
+    facts: Mapping[str, Any] = facts_of(value)
+    size = f" {facts['width']}x{facts['height']}" if "width" in facts and "height" in facts else ""
+    count = f", {facts['batch']} of them" if facts.get("batch", 1) != 1 else ""
+    family = f" ({facts['family']})" if facts.get("family") else ""
+    return f"{name}{size}{count}{family}"
+
+
+def summaries(values: Mapping[str, Any]) -> str:
+    """Inputs in one line each, for error reports."""
+    return "\n".join(f"  {name}: {summary(value)}" for name, value in values.items())
