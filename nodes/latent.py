@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,7 +46,7 @@ def _check_room(space: LatentSpace, width: int, height: int, batch: int) -> None
         )
 
 
-def empty_facts(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def empty_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     """The facts of an empty latent; refuses sizes that do not fit as soon as they are known."""
     model, sizes = inputs["model"], {key: inputs[key] for key in ("width", "height", "batch")}
     known = {key: value for key, value in sizes.items() if not isinstance(value, Ref)}
@@ -171,7 +170,7 @@ def mask_cells(mask: Mask, latent: Latent, cells: str) -> torch.Tensor:
     return F.interpolate(alpha, size=tuple(size), mode="area" if cells == "average" else "nearest")
 
 
-def resize_facts(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     """The facts of a resized latent."""
     facts = {key: facts_of(inputs["latent"]).get(key) for key in ("latent_space", "batch")}
     facts |= {key: inputs[key] for key in ("width", "height") if not isinstance(inputs[key], Ref)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,7 +27,7 @@ Fit = Annotated[
 DECODE_BYTES, ENCODE_BYTES = 2200, 1100
 
 
-def encode_facts(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def encode_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     """The facts of an encoded picture; a size that does not fit is refused as soon as it is known."""
     vae, image = inputs["vae"], facts_of(inputs["image"])
     facts = {"latent_space": facts_of(vae).get("latent_space"), "batch": image.get("batch")}

@@ -31,7 +31,7 @@ class Saved(NamedTuple):
     files: list[str]
 
 
-def save_facts(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def save_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     """No new facts; refuses a name that leaves the output folder before anything has run."""
     if isinstance(inputs["name"], str):
         naming.check(inputs["name"])

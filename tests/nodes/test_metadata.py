@@ -90,4 +90,4 @@ def test_the_png_that_is_written_is_the_picture(tmp_path, shape):
 
 
 def test_what_json_cannot_say_stands_as_text():
-    assert json.loads(metadata.dumps({"a": {1, 1}})) == {"a": "{1}"}
+    assert json.loads(metadata.dumps({"a": {1}})) == {"a": "{1}"}
