@@ -115,8 +115,8 @@ def _flow_sigmas() -> Mapping[str, Flags]:
     return {**even, **{name: {**_OFF, flag: True} for name, flag in _SIGMAS.items()}}
 
 
-# DDIM and PNDM step by 1000 // n whatever the spacing, which is only consistent with steps laid out so: their `normal` is
-# diffusers' own default for them, and not linspace, where each step would land beside the next one's noise level.
+# DDIM and PNDM step by 1000 // n whatever the spacing, which is only consistent with steps laid out so: their `normal`
+# is diffusers' own default for them, and not linspace, where each step would land beside the next one's noise level.
 _STRIDE: Mapping[str, Flags] = {**_EVEN, "normal": _EVEN["ddim_uniform"]}
 
 _DISTILLED = dict.fromkeys(("normal", "simple", "sgm_uniform"), _NONE)
@@ -292,6 +292,57 @@ def cell(sampler: str, spacing: str, flow: bool = False) -> Cell:
                 mend=f"run: pip install {package}",
             )
     return Cell(way.cls, {**way.flags, **way.spacings[spacing]}, spacing in way.even)
+
+
+def document() -> str:
+    """`docs/samplers.md`: the table for people, made from the table for the program.
+
+    Packages that are missing here are named and not left out, so that the page is the same on every machine.
+    """
+    lines = [
+        "# Samplers and spacings",
+        "",
+        "Made from `nodes/schedule/table.py`; a test keeps the two the same. A sampler says how one step is taken, a",
+        "spacing where the steps lie between noise and picture. Pairs that are not here are refused with the reason.",
+        "",
+        "| sampler | character | diffusers | with | flow models: diffusers | with |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, method in METHODS.items():
+        cells = [f"`{name}`", method.about + _notes(method)]
+        for way in (method.noise, method.flow):
+            cells += [f"`{way.cls}`", " · ".join(way.spacings)] if way else ["–", "–"]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "| spacing | where the steps lie | flag |",
+        "|---|---|---|",
+        *(f"| `{name}` | {where} | {flag} |" for name, (where, flag) in _PLACES.items()),
+        "",
+        "`ddim` and `pndm` step by 1000 / n whatever the spacing, so their `normal` is `ddim_uniform`. `lcm` and `tcd`",
+        "have the timesteps they were distilled on. A flow model's spacing is even before the model's shift.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "normal": ("even in time, from the first timestep to the last", '`timestep_spacing="linspace"`'),
+    "karras": ("sigma^(1/7) even (Karras et al. 2022, eq. 5): more steps at little noise", "`use_karras_sigmas`"),
+    "exponential": ("log sigma even", "`use_exponential_sigmas`"),
+    "sgm_uniform": ("even in time, the last timestep left out", '`timestep_spacing="trailing"`'),
+    "simple": ("as `sgm_uniform`, under its other name", '`timestep_spacing="trailing"`'),
+    "beta": ("quantiles of Beta(0.6, 0.6) (Lee et al. 2024); needs scipy", "`use_beta_sigmas`"),
+    "ddim_uniform": ("even in time, the first timestep left out", '`timestep_spacing="leading"`'),
+}
+
+
+def _notes(method: Method) -> str:
+    notes = [f"needs {' and '.join(method.noise.needs)}"] if method.noise.needs else []
+    if method.eta is not None:
+        notes.append(f"eta {method.eta:g} unless given")
+    if method.most_steps < 1000:
+        notes.append(f"at most {method.most_steps} steps")
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def pairs(flow: bool = False) -> list[tuple[str, str]]:

@@ -179,9 +179,14 @@ def _mu(config: Mapping[str, Any], tokens: int | None) -> float:
 
 
 def step_arguments(schedule: Schedule, scheduler: Any, generators: Sequence[Any]) -> dict[str, Any]:
-    """What `scheduler.step` takes beside prediction, timestep, sample: `generator` and `eta`, where it knows them."""
+    """What `scheduler.step` takes beside prediction, timestep, sample: `generator` and `eta`, where it knows them.
+
+    `dpmpp_sde` draws from Brownian paths of its own; they are seeded here, item by item, from the generators' seeds.
+    """
     accepted = inspect.signature(scheduler.step).parameters
     found: dict[str, Any] = {}
+    if hasattr(scheduler, "noise_sampler_seed"):
+        scheduler.noise_sampler_seed = [generator.initial_seed() for generator in generators]
     if "generator" in accepted:
         found["generator"] = list(generators) if len(generators) > 1 else generators[0]
     eta = METHODS[schedule.sampler].eta if schedule.eta is None else schedule.eta
