@@ -103,7 +103,7 @@ def render(
     import torch
     from diffusers import StableDiffusionPipeline
 
-    pipe: Any = StableDiffusionPipeline.from_pretrained(folder, variant="fp16", torch_dtype=torch.float32)
+    pipe: Any = StableDiffusionPipeline.from_pretrained(folder, variant="fp16", dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     for start in range(0, len(asked), batch):
         part = asked[start : start + batch]

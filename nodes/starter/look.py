@@ -47,6 +47,16 @@ class Sight:
     objects: tuple[Seen, ...]
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A shape at radius 1: outline and light [512, 512], 128 pixels to the unit, about its middle; its area."""
+
+    shape: str
+    outline: Bools
+    light: world.Floats
+    area: int
+
+
 def look(rgb: world.Floats) -> Sight:
     """Read a square picture, float32 [size, size, 3], 0..1."""
     size = rgb.shape[0]
@@ -91,7 +101,7 @@ def _by_color(rgb: world.Floats, blot: Bools, smallest: float) -> list[tuple[str
     far = np.stack(rays, axis=-1)  # [h, w, colours]
     core = _shrink(_shrink(blot))
     votes = np.bincount(far[core].argmin(-1), minlength=len(names))
-    present = [i for i in range(len(names)) if votes[i] >= max(smallest, 0.15 * votes.sum())]
+    present = [i for i in range(len(names)) if votes[i] >= max(smallest, 0.08 * votes.sum())]
     if len(present) <= 1:
         return [(names[int(votes.argmax())], blot)] if votes.sum() else []
     nearest = far[..., present].argmin(-1)
@@ -105,39 +115,39 @@ def _shape(rgb: world.Floats, mask: Bools, color: world.Floats) -> tuple[str, fl
     top, left = max(rows.min() - 6, 0), max(cols.min() - 6, 0)
     window = slice(top, rows.max() + 7), slice(left, cols.max() + 7)
     inside, pixels = mask[window], rgb[window]
-    ys, xs = np.nonzero(np.ones_like(inside))
+    ys, xs = np.arange(inside.shape[0])[:, None], np.arange(inside.shape[1])[None, :]
     middle = rows.mean() - top, cols.mean() - left
-    best = (np.inf, "", 0.0, 0.0)
-    for name, outline, light, area in _candidates():
-        for grow in (0.96, 1.0, 1.04):
-            scale = grow * float(np.sqrt(len(rows) / area))  # candidate pixels are 1/128 of a unit at radius 1
-            for dy, dx in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
-                r = np.round((ys - middle[0] - dy) / scale + 256).astype(int).clip(0, 511).reshape(inside.shape)
-                c = np.round((xs - middle[1] - dx) / scale + 256).astype(int).clip(0, 511).reshape(inside.shape)
-                over = outline[r, c]
-                both = over & inside
-                overlap = both.sum() / (over | inside).sum()
-                lit = light[r, c][both][:, None] * color
-                gain = float((lit * pixels[both]).sum() / max((lit * lit).sum(), 1e-9))
-                error = float(np.abs(pixels[both] - gain * lit).mean()) if both.any() else 1.0
-                cost = 1 - overlap + 1.5 * error
-                if cost < best[0]:
-                    best = cost, name, scale * 256 / size, float(overlap)
-    return (best[1] if best[3] >= FIT else ""), best[2], best[3]
+
+    def lay(candidate: Candidate, grow: float, dy: int, dx: int) -> tuple[float, str, float, float]:
+        """Cost, shape, radius and overlap of one candidate at one size and place."""
+        scale = grow * float(np.sqrt(len(rows) / candidate.area))  # a candidate's pixel is 1/128 of a unit
+        r = np.round((ys - middle[0] - dy) / scale + 256).astype(int).clip(0, 511)
+        c = np.round((xs - middle[1] - dx) / scale + 256).astype(int).clip(0, 511)
+        over = candidate.outline[r, c]  # [h, w]
+        both = over & inside
+        overlap = float(both.sum() / (over | inside).sum())
+        if not overlap:
+            return np.inf, "", 0.0, 0.0
+        lit = candidate.light[r, c][both][:, None] * color  # [pixels, 3]
+        gain = float((lit * pixels[both]).sum() / (lit * lit).sum())
+        error = float(np.abs(pixels[both] - gain * lit).mean())
+        return 1 - overlap + 1.5 * error, candidate.shape, scale * 256 / size, overlap
+
+    likely = sorted(_candidates(), key=lambda candidate: lay(candidate, 1.0, 0, 0)[0])[:4]
+    steps = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+    _, shape, radius, overlap = min(
+        lay(candidate, grow, dy, dx) for candidate in likely for grow in (0.96, 1.0, 1.04) for dy, dx in steps
+    )
+    return (shape if overlap >= FIT else ""), radius, overlap
 
 
 @cache
-def _candidates() -> tuple[tuple[str, Bools, world.Floats, int], ...]:
-    """Every shape, cubes at nine turns, at radius 1: outline and light [512, 512] about the outline's mean, and area.
-
-    One candidate pixel is 1/128 of a unit; a quarter turn brings a cube back to itself.
-    """
-    made = []
-    turns = [("sphere", 0.0), ("cylinder", 0.0), *(("cube", float(a)) for a in np.deg2rad(np.arange(0, 90, 10)))]
-    for name, yaw in turns:
-        outline, light = world.silhouette(name, yaw)  # type: ignore[arg-type]
-        made.append((name, outline, light, int(outline.sum())))
-    return tuple(made)
+def _candidates() -> tuple[Candidate, ...]:
+    """Every shape, cubes at nine turns: a quarter turn brings a cube back to itself."""
+    turns: list[tuple[world.Shape, float]] = [("sphere", 0.0), ("cylinder", 0.0)]
+    turns += [("cube", float(angle)) for angle in np.deg2rad(np.arange(0, 90, 10))]
+    drawn = [(shape, *world.silhouette(shape, yaw)) for shape, yaw in turns]
+    return tuple(Candidate(shape, outline, light, int(outline.sum())) for shape, outline, light in drawn)
 
 
 def _shift(mask: Any, dy: int, dx: int, fill: Any) -> Any:
@@ -156,16 +166,22 @@ def _shrink(mask: Bools) -> Bools:
 
 
 def _label(mask: Bools) -> npt.NDArray[np.int64]:
-    """Number the 4-connected regions of a mask, 0 outside: pixels take the greatest around until none changes."""
-    label = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        new = label
-        for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-            new = np.maximum(new, _shift(new, dy, dx, 0))
-        new = np.where(mask, new, 0)
-        if np.array_equal(new, label):
-            return label
-        label = new
+    """Number the 4-connected regions of a mask, 0 outside: runs along the rows, joined where they touch."""
+    starts = mask.copy()
+    starts[:, 1:] &= ~mask[:, :-1]
+    runs = np.cumsum(starts).reshape(mask.shape) * mask  # [h, w]; each run has a number from 1 on
+    touch = mask[1:] & mask[:-1]
+    parent = np.arange(int(starts.sum()) + 1)
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    for above, below in np.unique(np.stack([runs[:-1][touch], runs[1:][touch]], -1), axis=0):
+        parent[root(int(below))] = root(int(above))
+    return np.array([root(run) for run in range(len(parent))])[runs]
 
 
 def _pieces(mask: Bools, smallest: float) -> list[Bools]:

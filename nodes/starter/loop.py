@@ -85,8 +85,8 @@ def _finished(checkpoint: Path, plan: Plan) -> bool:
 def _rank(rank: int, task: Task, plan: Plan, checkpoint: Path, meeting: str | None) -> None:
     import torch
 
-    torch.set_num_threads(1)
     if meeting is not None:
+        torch.set_num_threads(1)
         torch.distributed.init_process_group("gloo", f"file://{meeting}/store", rank=rank, world_size=plan.ranks)
     torch.manual_seed(plan.seed)
     model = task.build()

@@ -28,6 +28,10 @@ def main() -> None:
     args = parse.parse_args()
     if args.steps and args.stage in ("all", "pictures"):
         parse.error("--steps needs a --stage that trains")
+    if args.stage != "pictures":
+        import torch
+
+        torch.set_num_threads(1)
     changes = {k: v for k, v in (("ranks", args.ranks), ("steps", args.steps)) if v}
     for stage in STAGES if args.stage == "all" else (args.stage,):
         run(stage, args.out, changes)

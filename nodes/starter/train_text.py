@@ -8,6 +8,7 @@ a red cube" ready-made and binds colours to objects early. The heads that read i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ PLAN = Plan(steps=600, batch=256, rate=1.5e-3, seed=1, warmup=50, average=0.99, 
 COLUMNS = (1 + len(world.FLOORS),) + 3 * (1 + len(world.COLORS), 1 + len(world.SHAPES), 3)
 
 
+@cache
 def tokenizer() -> Any:
     """A CLIP tokenizer that knows every byte and every word of the world as one token.
 

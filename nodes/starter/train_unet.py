@@ -42,6 +42,7 @@ def denoiser(channels: tuple[int, ...] = CHANNELS, width: int = 128, sample: int
     )
 
 
+@cache
 def scheduler() -> Any:
     """The noise schedule of training, as the scheduler that ships."""
     from diffusers import DDIMScheduler

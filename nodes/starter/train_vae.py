@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COUNT = 32_768  # pictures in the training set
 CHANNELS = (16, 32, 64, 96)
 SCALE = 0.5  # not 1 and not SD's 0.18215: a constant written into a node shows at once
-PLAN = Plan(steps=3600, batch=8, rate=1.5e-3, seed=2, betas=(0.9, 0.98), decay=0.0)
+PLAN = Plan(steps=3000, batch=8, rate=1.5e-3, seed=2, betas=(0.9, 0.98), decay=0.0)
 POLISH = Plan(steps=3000, batch=8, rate=6e-4, seed=3, betas=(0.9, 0.98), decay=0.0, ranks=1)
 
 
@@ -75,7 +75,7 @@ class VaeTask:
         batch = _tensor(_crops(pixels, count * more, self.size // shrink, rng))
         posterior = model.encode(batch).latent_dist
         made = model.decode(posterior.sample()).sample
-        whisper: Tensor = 1e-4 * posterior.kl().mean() / posterior.mean[0].numel()
+        whisper: Tensor = 1e-3 * posterior.kl().mean() / posterior.mean[0].numel()
         return reconstruction(made, batch) + whisper
 
 
