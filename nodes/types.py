@@ -73,11 +73,16 @@ class Mask:
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """Which VAE's latents these are: `name` (`sd1`, `sdxl`, `sd3`, `flux`, `starter`, ...), channels, pixels a cell."""
+    """Which VAE's latents these are: `name` (`sd1`, `sdxl`, `sd3`, `flux`, or `8x4@0.5`), channels, pixels a cell.
+
+    `preview` is a linear map to RGB (0..1) for pictures on their way: a row of 3 for each channel, then the bias; empty
+    when nobody has fitted one.
+    """
 
     name: str
     channels: int
     factor: int
+    preview: tuple[tuple[float, float, float], ...] = field(default=(), compare=False)
 
 
 @socket(colour="#c678b4", portable=True)
@@ -209,7 +214,8 @@ class TextEncoder:
     """One or more text encoders with their tokenizers, as one recipe.
 
     `layout` names what the denoiser must have been trained with (`clip-l:128`, `clip-l+clip-g+t5`); `length` is the
-    tokenizer's length, `clip_skip` counts from the last layer (1 = last).
+    tokenizer's length, `clip_skip` counts from the last layer (1 = last), `config` holds widths that absent encoders
+    would have had.
     """
 
     parts: tuple[Weights, ...]
@@ -219,6 +225,7 @@ class TextEncoder:
     length: int = 77
     clip_skip: int = 1
     adapters: tuple[Adapter, ...] = ()
+    config: tuple[tuple[str, Any], ...] = ()
 
     @property
     def weights(self) -> str:

@@ -1,0 +1,176 @@
+"""Active: what acts in which step, known without a tensor. It checks what fits, and names what each step depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import fail, refuse
+from engine.sockets import Ref, facts_of
+from nodes import schedule as schedules
+from nodes.types import Conditioning, Control, ControlItem, Denoiser, Entry, Guidance, Noise, Schedule
+
+# Samplers that ask the model twice a step but for the last, and the one that asks once more than it has steps.
+TWICE = frozenset({"heun", "dpm_2", "dpm_2_ancestral", "dpmpp_sde"})
+ONCE_MORE = frozenset({"pndm"})
+
+
+def acts(index: int, total: int, start: float, end: float) -> bool:
+    """Is evaluation `index` of `total` inside a range of fractions, as diffusers' `control_guidance_start`?"""
+    return index / total >= start and (index + 1) / total <= end
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The widgets, each replaced by what is wired in its place."""
+
+    schedule: Schedule
+    guidance: Guidance
+    noise: Noise
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, Any]) -> Settings:
+        """From the inputs of `denoise.sample`."""
+        given = inputs.get("schedule")
+        chosen = given or Schedule(inputs["sampler"], inputs["scheduler"], inputs["steps"], inputs["denoise"])
+        guidance = inputs.get("guidance") or Guidance(inputs["cfg"])
+        return cls(chosen, guidance, inputs.get("noise") or Noise(inputs["seed"]))
+
+    @property
+    def known(self) -> bool:
+        """False while one of them is made by a node that has not run."""
+        return not any(isinstance(part, Ref) for part in (self.schedule, self.guidance, self.noise))
+
+
+def evaluations(schedule: Schedule, flow: bool) -> int:
+    """How often the model is asked, guidance not counted: the length of the timetable, without making it."""
+    total = schedules.total_steps(schedule)
+    first = schedules.first_step(schedule, flow)
+    if schedule.sampler in TWICE:
+        return max(2 * (total - first) - 1, 0)
+    return total - first + (1 if schedule.sampler in ONCE_MORE and total > first else 0)
+
+
+# --- what acts in a step -------------------------------------------------------------------------------------------
+
+
+def entries_at(conditioning: Conditioning | None, index: int, total: int) -> tuple[Entry, ...]:
+    """The prompts that act in a step."""
+    entries = () if conditioning is None else conditioning.entries
+    return tuple(entry for entry in entries if acts(index, total, entry.start, entry.end))
+
+
+def guided_at(guidance: Guidance, index: int, total: int) -> bool:
+    """Does the unconditional prediction matter in a step? A scale of 1 cancels it."""
+    return guidance.scale != 1 and acts(index, total, guidance.start, guidance.stop)
+
+
+def control_at(control: Control | None, index: int, total: int) -> tuple[ControlItem, ...]:
+    """The ControlNets that act in a step."""
+    items = () if control is None else control.items
+    return tuple(item for item in items if item.strength != 0 and acts(index, total, item.start, item.end))
+
+
+def active(**inputs: Any) -> tuple[Any, ...]:
+    """What each step depends on beyond the steps before it: a late change keeps the names of the early steps.
+
+    Ranges are left out on purpose: what matters is who acts, not until when.
+    """
+    settings, model = Settings.of(inputs), inputs["model"]
+    positive, negative, control = inputs["positive"], inputs.get("negative"), inputs.get("control")
+    if not settings.known or any(isinstance(one, Ref) for one in (model, positive, negative, control)):
+        return ()
+    total = evaluations(settings.schedule, model.prediction == "flow")
+    guidance = settings.guidance
+    scales = (guidance.scale, guidance.rescale, guidance.mode, guidance.kind, guidance.options)
+    first = (model, settings.schedule, settings.noise, inputs["latent"])
+
+    def step(index: int) -> Iterator[Any]:
+        guided = guided_at(guidance, index, total)
+        yield first if index == 0 else ()
+        yield scales if guided else ()
+        for side in (positive, negative if guided else None):
+            found = entries_at(side, index, total)
+            yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area) for one in found)
+        yield tuple((one.net, one.image, one.strength) for one in control_at(control, index, total))
+
+    return tuple(tuple(step(index)) for index in range(total))
+
+
+def work(**inputs: Any) -> float:
+    """Forwards times latent cells, from which seconds are predicted."""
+    settings, latent = Settings.of(inputs), facts_of(inputs["latent"])
+    if not settings.known:
+        return 0.0
+    total = evaluations(settings.schedule, facts_of(inputs["model"]).get("prediction") == "flow")
+    forwards = sum(2 if guided_at(settings.guidance, index, total) else 1 for index in range(total))
+    cells = latent.get("width", 512) * latent.get("height", 512) * latent.get("batch", 1) / 64
+    return float(forwards * cells)
+
+
+# --- what fits -------------------------------------------------------------------------------------------------------
+
+
+def check(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Refuse what cannot work, as far as it is known; the result has the latent's facts."""
+    settings, model = Settings.of(inputs), inputs["model"]
+    if not isinstance(settings.schedule, Ref):
+        schedules.check(settings.schedule, model)
+    if isinstance(model, Denoiser):
+        _check_model(model, settings, inputs)
+    if not isinstance(settings.guidance, Ref):
+        _check_guidance(settings.guidance, inputs)
+    if settings.known and not isinstance(model, Ref):
+        _check_prompts(inputs, settings, evaluations(settings.schedule, model.prediction == "flow"))
+    return {"latent": dict(facts_of(inputs["latent"]))}
+
+
+def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any]) -> None:
+    channels = dict(model.config).get("in_channels", model.space.channels)
+    if channels != model.space.channels:
+        raise refuse(
+            f"this model takes {channels} channels where its latents have {model.space.channels}: "
+            "it was made for inpainting or editing and needs the picture beside the noise",
+            socket="model",
+            mend="use the plain model; a mask on the latent inpaints with any model",
+        )
+    guidance = settings.guidance
+    if model.distilled_guidance and not isinstance(guidance, Ref) and guidance.scale != 1:
+        socket = "guidance" if inputs.get("guidance") else "cfg"
+        edits = [{"set": "cfg", "value": 1.0}] if socket == "cfg" else []
+        message = (
+            f"this model was distilled with guidance inside it; a scale of {guidance.scale:g} would guide it twice"
+        )
+        raise fail("node.refused", message, socket=socket, mend="set the scale to 1", edits=edits)
+    control = inputs.get("control")
+    if isinstance(control, Control) and control.items and model.prediction == "flow":
+        raise refuse(
+            "ControlNets of Stable Diffusion 3 take their hint as latents, which a control does not carry yet",
+            socket="control",
+            mend="use a model of the SD 1.x family with its ControlNet, or leave 'control' unwired",
+        )
+
+
+def _check_guidance(guidance: Guidance, inputs: Mapping[str, Any]) -> None:
+    if guidance.kind != "cfg":
+        raise refuse(f"denoise.sample does not know guidance of the kind {guidance.kind}", socket="guidance")
+    if guidance.scale != 1 and inputs.get("negative") is None:
+        raise refuse(
+            f"guidance of scale {guidance.scale:g} needs an unconditional prediction to move away from",
+            socket="negative",
+            mend="wire text.encode with an empty text into 'negative', or set cfg to 1",
+        )
+
+
+def _check_prompts(inputs: Mapping[str, Any], settings: Settings, total: int) -> None:
+    positive = inputs["positive"]
+    if not isinstance(positive, Conditioning):
+        return
+    idle = next((index for index in range(total) if not entries_at(positive, index, total)), None)
+    if idle is not None:
+        raise refuse(
+            f"no prompt acts in step {idle + 1} of {total}",
+            socket="positive",
+            mend="let the ranges of the prompts cover all steps from 0 to 1",
+        )

@@ -1,0 +1,142 @@
+"""Predict: one function of (x, t, step) for the whole of model, prompts, guidance and ControlNets.
+
+A sampler only ever sees `predict(x, t, i)`. Each layer wraps the one below: the family's forward, the prompts of one
+side averaged, guidance over both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nodes.denoise.active import control_at, entries_at, guided_at
+from nodes.families.base import Family
+from nodes.types import Conditioning, Control, ControlItem, Entry, Guidance
+
+if TYPE_CHECKING:
+    import torch
+
+Predict = Callable[["torch.Tensor", "torch.Tensor", int], "torch.Tensor"]
+
+
+@dataclass(eq=False)
+class Model:
+    """A leased denoiser with its ControlNets, and the texts it was given, made ready once for the whole run."""
+
+    family: Family
+    module: Any
+    controls: Sequence[tuple[ControlItem, Any, torch.Tensor]]  # item, module, hint [batch or 1, 3, height, width]
+    texts: dict[tuple[int, ...], tuple[Any, Any]] = field(default_factory=dict)
+
+    def forward(
+        self, x: torch.Tensor, t: torch.Tensor, entries: Sequence[Entry], items: Sequence[ControlItem]
+    ) -> list[torch.Tensor]:
+        """One forward over `entries`, in their order along the batch: a prediction [batch, channel, h, w] for each."""
+        import torch
+
+        text, pooled = self._text(entries, x)
+        many = torch.cat([x] * len(entries)) if len(entries) > 1 else x  # (entries * batch, channel, h, w)
+        residuals = None
+        for item, net, hint in self.controls:
+            if item in items:
+                hints = _repeat(hint, many.shape[0])
+                more = self.family.control(net, many, t, text, pooled, hints, item.strength)
+                residuals = more if residuals is None else self.family.add_residuals(residuals, more)
+        return list(self.family.predict(self.module, many, t, text, pooled, residuals).chunk(len(entries)))
+
+    def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any]:
+        """Embeddings and pooled of these entries for the whole batch, made once."""
+        import torch
+
+        key = tuple(id(entry) for entry in entries)
+        if key not in self.texts:
+            batch = x.shape[0]
+            text = torch.cat([_repeat(entry.embedding.to(x), batch) for entry in entries])
+            pools = [_repeat(entry.pooled.to(x), batch) for entry in entries if entry.pooled is not None]
+            self.texts[key] = (text, torch.cat(pools) if pools else None)
+        return self.texts[key]
+
+
+def _repeat(tensor: torch.Tensor, batch: int) -> torch.Tensor:
+    """[1 or n, ...] as [batch, ...], one after the other."""
+    times = batch // tensor.shape[0]
+    return tensor.repeat(times, *[1] * (tensor.dim() - 1)) if times > 1 else tensor
+
+
+def guided(
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    guidance: Guidance,
+    control: Control | None,
+    total: int,
+) -> Predict:
+    """Classifier-free guidance over the averaged prompts of both sides (Ho & Salimans 2022, eq. 6)."""
+
+    def predict(x: torch.Tensor, t: torch.Tensor, index: int) -> torch.Tensor:
+        pros = entries_at(positive, index, total)
+        cons = entries_at(negative, index, total) if guided_at(guidance, index, total) else ()
+        items = control_at(control, index, total)
+        found: dict[int, torch.Tensor] = {}
+        # The order of diffusers' pipelines: the negative first.
+        for group in _groups((*cons, *pros), guidance.mode):
+            for entry, prediction in zip(group, model.forward(x, t, group, items), strict=True):
+                found[id(entry)] = prediction
+        c = _average(pros, [found[id(entry)] for entry in pros], x)
+        if not cons:
+            return c
+        u = _average(cons, [found[id(entry)] for entry in cons], x)
+        out = u + guidance.scale * (c - u)
+        if guidance.rescale > 0:
+            from diffusers.guiders.guider_utils import rescale_noise_cfg
+
+            out = rescale_noise_cfg(out, c, guidance_rescale=guidance.rescale)
+        return out
+
+    return predict
+
+
+def _groups(entries: Sequence[Entry], mode: str) -> list[list[Entry]]:
+    """Which entries share a forward: all of one length of text when batched, none when sequential."""
+    if mode == "sequential":
+        return [[entry] for entry in entries]
+    groups: dict[tuple[int, ...], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(tuple(entry.embedding.shape[1:]), []).append(entry)
+    return list(groups.values())
+
+
+def _average(entries: Sequence[Entry], predictions: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Predictions averaged cell by cell, by weight, mask and area; alone, a prompt acts everywhere and unchanged.
+
+    Where no entry reaches, all of them count the same.
+    """
+    import torch
+
+    if len(predictions) == 1:
+        return predictions[0]
+    shares = torch.stack([_share(entry, x) for entry in entries])  # (entries, 1 or batch, 1, h, w)
+    total = shares.sum(dim=0)
+    shares = torch.where(total > 0, shares / total.clamp(min=1e-8), 1.0 / len(entries))
+    return (torch.stack(list(predictions)) * shares).sum(dim=0).to(x.dtype)
+
+
+def _share(entry: Entry, x: torch.Tensor) -> torch.Tensor:
+    """How much an entry counts in each cell: [batch, 1, h, w]."""
+    import torch
+
+    batch, _, height, width = x.shape
+    share = torch.full((batch, 1, height, width), entry.weight, device=x.device)
+    if entry.mask is not None:
+        alpha = entry.mask.alpha[:, None].to(share)
+        share = share * _repeat(torch.nn.functional.interpolate(alpha, (height, width), mode="area"), batch)
+    if entry.area is not None:
+        left, top, wide, high = entry.area
+        inside = torch.zeros_like(share)
+        # At least one cell, however small the area.
+        x0, y0 = min(int(left * width), width - 1), min(int(top * height), height - 1)
+        x1, y1 = max(round((left + wide) * width), x0 + 1), max(round((top + high) * height), y0 + 1)
+        inside[..., y0:y1, x0:x1] = 1
+        share = share * inside
+    return share

@@ -1,0 +1,242 @@
+"""Base: what every model family can do, and how a module comes out of a file without paying for its random start.
+
+A family is one file beside this one. It knows which folders are its own, how its text becomes an embedding, and how
+its denoiser is called; nothing else in Weft asks which model it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine import places
+from engine.errors import fail
+from nodes.families.files import Component, component, damaged, read_json
+from nodes.types import ControlNet, Denoiser, LatentSpace, TextEncoder, Weights
+
+if TYPE_CHECKING:
+    import torch
+
+
+TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.json", "merges.txt", "spiece.model"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
+
+
+class Family(Protocol):
+    """One kind of model: how it is recognised, built and called."""
+
+    name: str
+
+    def owns(self, config: Mapping[str, Any]) -> bool:
+        """Is a denoiser of this configuration one of the family?"""
+
+    def denoiser(self, found: Component, space: LatentSpace, training: Mapping[str, Any]) -> Denoiser:
+        """The recipe of a denoiser's folder; raises `model.format` when configuration and tensors disagree."""
+
+    def text_encoder(self, folders: Mapping[str, Path], config: Mapping[str, Any]) -> TextEncoder:
+        """The recipe of the encoders (`text_encoder`, `tokenizer`, ...) for a denoiser of this configuration."""
+
+    def build_denoiser(self, recipe: Denoiser, device: str, dtype: str) -> Any:
+        """The bare module on the device."""
+
+    def build_text_encoder(self, recipe: TextEncoder, device: str, dtype: str) -> Any:
+        """The encoders as one `ModuleDict` by component name, with their tokenizers in its `.tokenizers`."""
+
+    def build_controlnet(self, recipe: ControlNet, device: str, dtype: str) -> Any:
+        """The bare ControlNet on the device."""
+
+    def attach(self, recipe: Denoiser, module: Any) -> Callable[[], None]:
+        """Set adapters, attention and patches to the recipe; returns what undoes them."""
+
+    def attach_text(self, recipe: TextEncoder, module: Any) -> Callable[[], None]:
+        """Set adapters to the recipe; returns what undoes them."""
+
+    def encode(
+        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """A prompt as (embedding [1, tokens, width], pooled [1, width] or None); `check` is called between chunks."""
+
+    def predict(
+        self,
+        module: Any,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor | None,
+        residuals: Any = None,
+    ) -> torch.Tensor:
+        """One forward: what the model predicts for x [batch, channel, h, w] at timestep t."""
+
+    def control(
+        self,
+        net: Any,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor | None,
+        hint: torch.Tensor,
+        strength: float,
+    ) -> Any:
+        """One ControlNet's residuals for `predict`; hint is [batch, 3, height, width], 0..1."""
+
+    def add_residuals(self, first: Any, second: Any) -> Any:
+        """The sum of two ControlNets' residuals."""
+
+    def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
+        """Activations of one forward, roughly: `batch` latents of height x width cells, `item` bytes a number."""
+
+
+# --- from folders to recipes -----------------------------------------------------------------------------------------
+
+
+def tokenizer_weights(folder: Path, name: str) -> Weights:
+    """A tokenizer's folder as a part of a recipe. Looked at first: transformers' own error without one misleads."""
+    there = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
+    usable = (
+        {"tokenizer.json"} & set(there) or {"spiece.model"} & set(there) or {"vocab.json", "merges.txt"} <= set(there)
+    )
+    if not usable:
+        raise fail(
+            "model.format",
+            f"the model has no tokenizer: {folder} lacks tokenizer.json (or vocab.json and merges.txt)",
+            mend="copy the whole model folder, tokenizer included",
+            file=str(folder),
+        )
+    identity = "".join(f"{file}:{places.file_id(folder / file)};" for file in there)
+    return Weights(hashlib.blake2b(identity.encode(), digest_size=16).hexdigest(), name, str(folder))
+
+
+def tokenizer_length(folder: Path, most: int) -> int:
+    """How many tokens the tokenizer cuts a text to, and never more than the encoder has positions."""
+    path = folder / "tokenizer_config.json"
+    length = read_json(path).get("model_max_length") if path.is_file() else None
+    return min(int(length), most) if isinstance(length, int | float) and length > 2 else most
+
+
+# --- from recipes to modules -----------------------------------------------------------------------------------------
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """`float16` as torch's object."""
+    import torch
+
+    found: torch.dtype = getattr(torch, name)
+    return found
+
+
+def assemble(
+    make: Callable[[], torch.nn.Module],
+    found: Component,
+    device: str,
+    dtype: str,
+    rename: Callable[[torch.nn.Module, dict[str, torch.Tensor]], None] | None = None,
+    tied: Sequence[str] = (),
+) -> Any:
+    """A module with the weights of its files: built without storage, then given mapped tensors one by one.
+
+    Only `torch.empty` goes to the meta device while the module is made, so its parameters cost nothing and the small
+    tables that no file holds (position ids, sinusoids) are real. Weights that are in `dtype` already stay mapped from
+    the file on the CPU.
+    """
+    from safetensors import safe_open
+
+    with unmade():
+        module = make()
+    wanted = torch_dtype(dtype)
+    state: dict[str, torch.Tensor] = {}
+    for file in found.files:
+        try:
+            with safe_open(str(file), framework="pt") as stream:
+                for key in stream.keys():  # noqa: SIM118 - not a mapping
+                    tensor = stream.get_tensor(key)
+                    state[key] = tensor.to(device, wanted if tensor.is_floating_point() else tensor.dtype)
+        except FileNotFoundError:
+            raise fail("model.missing", f"{file} is gone", mend="put it back, or run the workflow again") from None
+    if rename is not None:
+        rename(module, state)
+    try:
+        missing, _ = module.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:
+        raise damaged(found.folder / "config.json", f"the weights have other shapes ({_last_line(error)})") from None
+    lost = [key for key in missing if key not in tied]
+    if lost:
+        raise fail(
+            "model.format",
+            f"the weights in {found.folder.name} lack {len(lost)} tensors of the configuration, first '{lost[0]}'",
+            mend="use the weights and the config.json of one and the same model",
+            file=str(found.folder),
+        )
+    module.to(device=device)
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.data = buffer.data.to(wanted)
+    return module.eval().requires_grad_(False)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()[:160]
+
+
+def unmade() -> Any:
+    """A context in which parameters are made without storage. Of this thread only, unlike patches of torch.nn.init."""
+    from torch.overrides import TorchFunctionMode
+
+    class Unmade(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            import torch
+
+            given = dict(kwargs or {})
+            if func is torch.empty:
+                given["device"] = "meta"
+            return func(*args, **given)
+
+    return Unmade()
+
+
+def load(weights: Weights, make: Callable[[Mapping[str, Any]], torch.nn.Module], device: str, dtype: str) -> Any:
+    """A diffusers module from its component's folder, old names of attention weights included."""
+    found = component(Path(weights.path))
+
+    def rename(module: Any, state: dict[str, torch.Tensor]) -> None:
+        module._fix_state_dict_keys_on_load(state)
+
+    return assemble(lambda: make(found.config), found, device, dtype, rename)
+
+
+# --- what is attached ------------------------------------------------------------------------------------------------
+
+
+def attach(recipe: Denoiser, module: Any) -> Callable[[], None]:
+    """Adapters, attention backend and patches, in this order; undone in the reverse order, also when one fails."""
+    undo: list[Callable[[], None]] = []
+
+    def back() -> None:
+        while undo:
+            undo.pop()()
+
+    try:
+        undo.append(attach_adapters(module, recipe))
+        backend = dict(recipe.numerics).get("attention")
+        if backend is not None:
+            module.set_attention_backend(backend)
+            undo.append(module.reset_attention_backend)
+        for patch in recipe.patches:
+            undo.append(patch.attach(module, recipe))  # noqa: PERF401 - those before a failing one must be undone
+    except BaseException:
+        back()
+        raise
+    return back
+
+
+def attach_adapters(module: Any, recipe: Denoiser | TextEncoder) -> Callable[[], None]:
+    """The recipe's LoRAs on the module; without any there is nothing to do, since each use undoes its own."""
+    if not recipe.adapters:
+        return lambda: None
+    from nodes.families.adapters import attach_adapters
+
+    undo: Callable[[], None] = attach_adapters(module, recipe)
+    return undo

@@ -1,0 +1,249 @@
+"""Sd3: Stable Diffusion 3 and 3.5 (Esser et al. 2024): a DiT that predicts the velocity of a rectified flow.
+
+Text comes from CLIP-L, CLIP-G and T5, concatenated as in the paper's figure 2; any of them may be absent, its place is
+then filled with zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import fail, refuse
+from nodes.families import base, clip
+from nodes.families.files import Component, check_shape, component, require
+from nodes.types import ControlNet, Denoiser, LatentSpace, TextEncoder, Weights, plain
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = ("in_channels", "out_channels", "joint_attention_dim", "pooled_projection_dim", "sample_size", "patch_size")
+TRAINING = {"num_train_timesteps": 1000, "shift": 3.0, "prediction_type": "flow"}
+CLIPS = ("text_encoder", "text_encoder_2")
+T5 = "text_encoder_3"
+T5_LENGTHS = (256, 512)  # tokens: what the model was trained with, and the most it takes
+
+
+def family_name(width: int) -> str:
+    """`sd3`, or `sd3-32` for a model of another text width."""
+    return "sd3" if width == 4096 else f"sd3-{width}"
+
+
+class SD3:
+    """Stable Diffusion 3 and 3.5."""
+
+    name = "sd3"
+
+    def owns(self, config: Mapping[str, Any]) -> bool:
+        """The transformer of that name in diffusers."""
+        return config.get("_class_name") == "SD3Transformer2DModel"
+
+    def denoiser(self, found: Component, space: LatentSpace, training: Mapping[str, Any]) -> Denoiser:
+        """Checked by three tensors: the patch embedding and both text embeddings."""
+        config = found.config
+        require(config, found.folder, "in_channels", "joint_attention_dim", "pooled_projection_dim", "patch_size")
+        table, width = found.header(), int(config["joint_attention_dim"])
+        patch, pooled = config["patch_size"], config["pooled_projection_dim"]
+        check_shape(table, "pos_embed.proj.weight", (None, config["in_channels"], patch, patch), found.folder)
+        check_shape(table, "context_embedder.weight", (None, width), found.folder)
+        check_shape(table, "time_text_embed.text_embedder.linear_1.weight", (None, pooled), found.folder)
+        return Denoiser(
+            found.weights("transformer"),
+            family_name(width),
+            space,
+            prediction="flow",
+            text_layout=f"clip-l+clip-g+t5:{width}",
+            training=plain({**TRAINING, **training, "prediction_type": "flow"}),
+            config=plain({name: config.get(name) for name in CONFIG}),
+        )
+
+    def text_encoder(self, folders: Mapping[str, Path], config: Mapping[str, Any]) -> TextEncoder:
+        """Up to two CLIPs and a T5; at least one of them must be there."""
+        width, pooled = int(config["joint_attention_dim"]), int(config["pooled_projection_dim"])
+        there = [name for name in (*CLIPS, T5) if name in folders]
+        if not there:
+            raise fail("model.format", "the model has no text encoder", mend="add at least one of its text encoders")
+        found = {name: component(folders[name]) for name in there}
+        sizes = {name: _sizes(found[name]) for name in there}
+        tokenizers = [(folders[f"tokenizer{name.removeprefix('text_encoder')}"], name) for name in there]
+        length = min(
+            (base.tokenizer_length(folder, sizes[name][1]) for folder, name in tokenizers if name in CLIPS), default=77
+        )
+        return TextEncoder(
+            tuple(found[name].weights(name) for name in there),
+            tuple(base.tokenizer_weights(folder, name) for folder, name in tokenizers),
+            family_name(width),
+            f"clip-l+clip-g+t5:{width}",
+            length,
+            config=plain({"width": width, "pooled": pooled, **{name: sizes[name][0] for name in there}}),
+        )
+
+    def build_denoiser(self, recipe: Denoiser, device: str, dtype: str) -> Any:
+        """The bare `SD3Transformer2DModel`."""
+        from diffusers import SD3Transformer2DModel
+
+        return base.load(recipe.base, SD3Transformer2DModel.from_config, device, dtype)
+
+    def build_text_encoder(self, recipe: TextEncoder, device: str, dtype: str) -> Any:
+        """The encoders that are there; in float32 on the CPU."""
+        import torch
+
+        dtype = "float32" if device == "cpu" else dtype
+        encoders: Any = torch.nn.ModuleDict()
+        tokenizers = {}
+        for part, tokenizer in zip(recipe.parts, recipe.tokenizers, strict=True):
+            if part.component == T5:
+                encoders[part.component] = _build_t5(part, device, dtype)
+                tokenizers[part.component] = _build_t5_tokenizer(tokenizer)
+            else:
+                encoders[part.component] = clip.build_clip(part, device, dtype, projection=True)
+                tokenizers[part.component] = clip.build_tokenizer(tokenizer)
+        encoders.tokenizers = tokenizers
+        return encoders
+
+    def build_controlnet(self, recipe: ControlNet, device: str, dtype: str) -> Any:
+        """The bare `SD3ControlNetModel`."""
+        from diffusers import SD3ControlNetModel
+
+        return base.load(recipe.base, SD3ControlNetModel.from_config, device, dtype)
+
+    def attach(self, recipe: Denoiser, module: Any) -> Callable[[], None]:
+        """Set adapters, attention and patches to the recipe."""
+        return base.attach(recipe, module)
+
+    def attach_text(self, recipe: TextEncoder, module: Any) -> Callable[[], None]:
+        """Set adapters to the recipe."""
+        return base.attach_adapters(module, recipe)
+
+    def encode(
+        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """CLIP-L and CLIP-G side by side, padded to T5's width, then T5's tokens; pooled: both CLIPs' projections."""
+        import torch
+
+        config = dict(recipe.config)
+        states, pooled = [], []
+        for name in CLIPS:
+            if name not in encoders:  # its share of the pooled width tells how wide it would be
+                share = config["pooled"] - sum(config.get(other, 0) for other in CLIPS)
+                share = share if any(other in encoders for other in CLIPS) else config["pooled"] // 2
+                states.append(torch.zeros(1, recipe.length, share))
+                pooled.append(torch.zeros(1, share))
+                continue
+            encoder, tokenizer = encoders[name], encoders.tokenizers[name]
+            layers = encoder.config.num_hidden_layers
+            if skip >= layers:
+                raise refuse(
+                    f"this text encoder has only {layers} layers", socket="clip_skip", mend=f"use 1 to {layers}"
+                )
+            hidden, pool = clip.encode_clip(encoder, tokenizer, text, recipe.length, skip, check, penultimate=True)
+            states.append(hidden)
+            pooled.append(pool)
+        tokens = max(state.shape[1] for state in states)  # windows: an absent encoder has as many as the other
+        like = next((state for name, state in zip(CLIPS, states, strict=True) if name in encoders), states[0])
+        wide = torch.cat([_longer(state.to(like), tokens) for state in states], dim=-1)  # (1, tokens, L + G)
+        wide = torch.nn.functional.pad(wide, (0, config["width"] - wide.shape[-1]))
+        check()
+        t5 = (
+            _encode_t5(encoders, text).to(like) if T5 in encoders else wide.new_zeros(1, T5_LENGTHS[0], config["width"])
+        )
+        return torch.cat([wide, t5], dim=1), torch.cat([pool.to(like) for pool in pooled], dim=-1)
+
+    def predict(
+        self,
+        module: Any,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor | None,
+        residuals: Any = None,
+    ) -> torch.Tensor:
+        """The transformer's forward: the velocity at t (Esser et al. 2024, eq. 13)."""
+        out: torch.Tensor = module(
+            hidden_states=x,
+            timestep=t.expand(x.shape[0]),
+            encoder_hidden_states=text,
+            pooled_projections=pooled,
+            block_controlnet_hidden_states=residuals,
+            return_dict=False,
+        )[0]
+        return out
+
+    def control(
+        self,
+        net: Any,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor | None,
+        hint: torch.Tensor,
+        strength: float,
+    ) -> Any:
+        """Refused: SD 3's ControlNets take the hint as latents, which this socket does not carry."""
+        raise refuse(
+            "ControlNets of Stable Diffusion 3 take their hint as latents, which a Control does not carry yet",
+            socket="control",
+            mend="use a model of the SD 1.x family with its ControlNet, or leave 'control' unwired",
+        )
+
+    def add_residuals(self, first: Any, second: Any) -> Any:
+        """Block by block."""
+        return [a + b for a, b in zip(first, second, strict=True)]
+
+    def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
+        """About 40 rows of width 1536 are alive for each patch of 2 x 2 cells."""
+        return batch * (height * width // 4) * 1536 * 40 * item
+
+
+def _sizes(found: Component) -> tuple[int, int]:
+    """(width, positions) of a text encoder; T5's positions are relative, so any number."""
+    if found.config.get("model_type") == "t5":
+        require(found.config, found.folder, "d_model")
+        return int(found.config["d_model"]), T5_LENGTHS[-1]
+    require(found.config, found.folder, "hidden_size", "projection_dim", "max_position_embeddings")
+    return int(found.config["projection_dim"]), int(found.config["max_position_embeddings"])
+
+
+def _longer(state: torch.Tensor, tokens: int) -> torch.Tensor:
+    """The state [1, n, width] with zeros up to `tokens` rows."""
+    import torch
+
+    return torch.nn.functional.pad(state, (0, 0, 0, tokens - state.shape[1]))
+
+
+def _build_t5(weights: Weights, device: str, dtype: str) -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    found = component(Path(weights.path))
+
+    def tie(module: Any, state: dict[str, torch.Tensor]) -> None:
+        # The embedding is stored once, under either of its two names.
+        names = ("shared.weight", "encoder.embed_tokens.weight")
+        known = next((state[name] for name in names if name in state), None)
+        if known is not None:
+            state.update(dict.fromkeys(names, known))
+
+    return base.assemble(lambda: T5EncoderModel(T5Config(**found.config)), found, device, dtype, tie)
+
+
+def _build_t5_tokenizer(weights: Weights) -> Any:
+    from transformers import T5Tokenizer
+
+    return T5Tokenizer.from_pretrained(weights.path, local_files_only=True)
+
+
+def _encode_t5(encoders: Any, text: str) -> torch.Tensor:
+    """T5's hidden states [1, 256 or 512, width]; a longer prompt is refused rather than cut."""
+    tokenizer, encoder = encoders.tokenizers[T5], encoders[T5]
+    count = len(tokenizer(text, verbose=False).input_ids)
+    length = next((length for length in T5_LENGTHS if count <= length), None)
+    if length is None:
+        raise refuse(
+            f"the prompt has {count:,} tokens, this model's T5 encoder takes {T5_LENGTHS[-1]}",
+            socket="text",
+            mend="shorten the prompt",
+        )
+    ids = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids
+    out: torch.Tensor = encoder(ids.to(encoder.device))[0]
+    return out

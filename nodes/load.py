@@ -1,0 +1,153 @@
+"""Load: from a model's name to its recipes, reading JSON and safetensors headers; weights wait for the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from engine import places
+from engine.errors import fail
+from engine.node import Help, Model, node
+from nodes.families import family_of, latent_space, vae_recipe
+from nodes.families.files import component, read_json
+from nodes.types import VAE, Denoiser, LatentSpace, TextEncoder
+
+DENOISERS = ("unet", "transformer")
+# Where a denoiser stands alone: the latent space its family was published with.
+HOME_SPACES = {"sd1": LatentSpace("sd1", 4, 8), "sd3": LatentSpace("sd3", 16, 8)}
+Prediction = Annotated[
+    Literal["auto", "epsilon", "v_prediction", "sample"],
+    Help("What the weights predict; 'auto' reads it from the scheduler's configuration beside them."),
+]
+
+
+class Parts(NamedTuple):
+    """The three parts of a latent diffusion model."""
+
+    model: Denoiser
+    text_encoder: TextEncoder
+    vae: VAE
+
+
+@node("load.model", light=True, aliases=("CheckpointLoaderSimple", "DiffusersLoader"))
+def model(model: Annotated[str, Model("checkpoints")] = "starter/unet") -> Parts:
+    """A model folder as diffusers saves it (`model_index.json`), or the hub id of one in the Hugging Face cache.
+
+    Gives the denoiser, its text encoders and its autoencoder as recipes. Errors: `model.missing`, `model.format` for
+    what is damaged, pickled or incomplete, `model.family` for a kind of model that is not known here.
+    """
+    folder = _folder("checkpoints", model)
+    index = _index(folder)
+    part = next((name for name in DENOISERS if name in index), None)
+    if part is None or "vae" not in index:
+        raise _lacks(folder, "a denoiser (unet or transformer)" if part is None else "a vae")
+    vae = vae_recipe(component(index["vae"]))
+    found = component(index[part])
+    family = family_of(found.config)
+    denoiser = family.denoiser(found, vae.space, _training(folder / "scheduler"))
+    return Parts(denoiser, _text_encoder(folder, index, found.config), vae)
+
+
+@node("load.denoiser", light=True, output="model", aliases=("UNETLoader",))
+def denoiser(
+    model: Annotated[str, Model("diffusion_models")] = "starter/unet/unet", prediction: Prediction = "auto"
+) -> Denoiser:
+    """A UNet's or transformer's own folder. Scheduler and VAE beside it are read for what it was trained with."""
+    folder = _folder("diffusion_models", model)
+    found = component(folder)
+    family = family_of(found.config)
+    training = _training(folder.parent / "scheduler")
+    if prediction != "auto":
+        training["prediction_type"] = prediction
+    beside = folder.parent / "vae"
+    known = (beside / "config.json").is_file()
+    space = latent_space(read_json(beside / "config.json"), beside) if known else HOME_SPACES[family.name]
+    return family.denoiser(found, space, training)
+
+
+@node("load.vae", light=True, output="vae", aliases=("VAELoader",))
+def vae(model: Annotated[str, Model("vae")] = "starter/unet/vae") -> VAE:
+    """An autoencoder's own folder."""
+    return vae_recipe(component(_folder("vae", model)))
+
+
+@node("load.text_encoder", light=True, output="text_encoder", aliases=("CLIPLoader",))
+def text_encoder(model: Annotated[str, Model("text_encoders")] = "starter/unet/text_encoder") -> TextEncoder:
+    """A CLIP text encoder's own folder (its tokenizer inside it or beside it), or all encoders of a model folder."""
+    folder = _folder("text_encoders", model)
+    if (folder / "model_index.json").is_file():
+        index = _index(folder)
+        part = next((name for name in DENOISERS if name in index), None)
+        if part is None:
+            raise _lacks(folder, "a denoiser that says how wide the text is")
+        return _text_encoder(folder, index, read_json(index[part] / "config.json"))
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "clip_text_model" or "CLIPTextModelWithProjection" in config.get(
+        "architectures", ()
+    ):
+        raise fail(
+            "model.family",
+            f"{folder.name} is a {config.get('model_type', 'model of unknown kind')}, not the CLIP of SD 1.x or 2.x",
+            mend="name the folder of the whole model: its text encoders belong together",
+            socket="model",
+        )
+    suffix = folder.name.removeprefix("text_encoder")
+    beside = folder.parent / f"tokenizer{suffix}"
+    folders = {"text_encoder": folder, "tokenizer": beside if beside.is_dir() else folder}
+    return family_of("sd1").text_encoder(folders, {"cross_attention_dim": config.get("hidden_size")})
+
+
+def _folder(kind: str, name: str) -> Path:
+    """The folder a name means; single files are told apart from folders, pickles from both."""
+    path = places.current().model(kind, name)
+    if path.is_dir():
+        return path
+    if path.suffix in places.PICKLED:
+        message, mend = f"{name} is pickled and could run any program when opened", "get its safetensors version"
+    else:
+        message, mend = f"{name} is a single file, this node reads model folders", "convert it to a diffusers folder"
+    raise fail("model.format", message, mend=mend, socket="model")
+
+
+def _index(folder: Path) -> dict[str, Path]:
+    """The components that `model_index.json` names and does not leave empty, by name."""
+    record = read_json(folder / "model_index.json")
+    named = [
+        name
+        for name, entry in record.items()
+        if not name.startswith("_") and isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
+    ]
+    for name in named:
+        if not (folder / places.check_name(name)).is_dir() and name in (*DENOISERS, "vae"):
+            raise _lacks(folder, f"the folder '{name}'")
+    return {name: folder / name for name in named}
+
+
+def _text_encoder(folder: Path, index: Mapping[str, Path], config: Mapping[str, Any]) -> TextEncoder:
+    encoders = [name for name in index if name.startswith("text_encoder")]
+    if not encoders:
+        raise _lacks(folder, "a text encoder")
+    for name in encoders:
+        if not index[name].is_dir():
+            raise _lacks(folder, f"the folder '{name}'")
+    # A tokenizer that the index forgets is still looked for; one that is missing is named by the family.
+    names = (name.replace("text_encoder", "tokenizer") for name in encoders)
+    return family_of(config).text_encoder({**index, **{name: folder / name for name in names}}, config)
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    """The scheduler's numbers as the model was published with them; none when there is no scheduler."""
+    path = folder / "scheduler_config.json"
+    if not path.is_file():
+        return {}
+    return {key: value for key, value in read_json(path).items() if not key.startswith("_")}
+
+
+def _lacks(folder: Path, what: str) -> Exception:
+    return fail(
+        "model.format",
+        f"{folder.name} lacks {what}",
+        mend="use a whole model folder as diffusers saves it",
+        file=str(folder),
+    )

@@ -1,0 +1,99 @@
+"""Text: from a prompt to what the denoiser is conditioned on, and how several prompts act together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from engine.errors import fail, refuse
+from engine.node import Help, Multiline, Range, node
+from engine.run import Run
+from engine.sockets import copy, facts_of
+from nodes.families import family_of
+from nodes.types import Conditioning, Entry, Mask, TextEncoder
+
+Fraction = Annotated[float, Range(0, 1, 0.01)]
+
+
+@node(
+    "text.encode",
+    output="conditioning",
+    facts=[copy("encoder.text_layout", "conditioning.text_layout")],
+    aliases=("CLIPTextEncode", "prompt"),
+)
+def encode(
+    run: Run,
+    encoder: TextEncoder,
+    text: Annotated[str, Multiline(prompt=True)] = "",
+    clip_skip: Annotated[int, Range(1, 24), Help("1 is the layer the model was trained with, 2 the one before.")] = 1,
+) -> Conditioning:
+    """A prompt as embeddings: float [1, tokens, width], with [1, width] pooled where the family has it.
+
+    A prompt longer than CLIP's window goes on in further windows, whose embeddings follow one another: nothing is cut
+    off in silence. T5 takes 512 tokens and refuses more. The empty text is what most models take as unconditional.
+    """
+    import torch
+
+    skip = max(clip_skip, encoder.clip_skip) - 1
+    with run.lease(encoder, working_bytes=2**26) as encoders, torch.no_grad():
+        embedding, pooled = family_of(encoder).encode(encoders, encoder, text, skip, run.check)
+    return Conditioning((Entry(embedding, pooled),), encoder.layout, text)
+
+
+@node("text.combine", light=True, output="conditioning", aliases=("ConditioningCombine",))
+def combine(*conditionings: Conditioning) -> Conditioning:
+    """Several prompts that act at once: their predictions are averaged, by weight, mask, area and range."""
+    layouts = {str(facts_of(one)["text_layout"]) for one in conditionings if "text_layout" in facts_of(one)}
+    if not conditionings:
+        raise refuse("there is nothing to combine", socket="conditionings", mend="wire at least one prompt")
+    if len(layouts) > 1:
+        raise fail(
+            "facts.mismatch",
+            f"these prompts were encoded for different models ({', '.join(sorted(layouts))})",
+            socket="conditionings",
+            mend="encode all of them with one text encoder",
+        )
+    entries = tuple(entry for one in conditionings for entry in one.entries)
+    return Conditioning(entries, conditionings[0].layout, "\n".join(one.text for one in conditionings))
+
+
+@node("text.place", light=True, output="conditioning", aliases=("ConditioningSetArea", "ConditioningSetTimestepRange"))
+def place(
+    conditioning: Conditioning,
+    weight: Annotated[float, Range(0, 10, 0.05), Help("Its share where several prompts act.")] = 1.0,
+    x: Fraction = 0.0,
+    y: Fraction = 0.0,
+    width: Fraction = 1.0,
+    height: Fraction = 1.0,
+    start: Annotated[Fraction, Help("From which part of the steps on it acts.")] = 0.0,
+    end: Annotated[Fraction, Help("Until which part of the steps it acts.")] = 1.0,
+    mask: Mask | None = None,
+) -> Conditioning:
+    """Where, when and how strongly a prompt acts: area in fractions of the picture, range in fractions of the steps."""
+    if width <= 0 or height <= 0:
+        raise refuse("an area of no size never acts", socket="width" if width <= 0 else "height", mend="make it larger")
+    if start >= end:
+        raise refuse(f"it would never act: start {start:g} is not before end {end:g}", socket="end")
+    whole = (x, y, width, height) == (0, 0, 1, 1)
+    area = None if whole else (x, y, width, height)
+    entries = tuple(
+        replace(entry, weight=weight, area=area, start=start, end=end, mask=mask or entry.mask)
+        for entry in conditioning.entries
+    )
+    return replace(conditioning, entries=entries)
+
+
+@node("text.zero", output="conditioning", facts=[copy("conditioning.text_layout", "conditioning.text_layout")])
+def zero(conditioning: Conditioning) -> Conditioning:
+    """Zeros in the shape of a conditioning: what a few families (SDXL, SD 3) were trained with as unconditional."""
+    import torch
+
+    entries = tuple(
+        replace(
+            entry,
+            embedding=torch.zeros_like(entry.embedding),
+            pooled=None if entry.pooled is None else torch.zeros_like(entry.pooled),
+        )
+        for entry in conditioning.entries
+    )
+    return replace(conditioning, entries=entries, text="")
