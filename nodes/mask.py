@@ -22,7 +22,7 @@ def solid(width: Size = 512, height: Size = 512, value: Level = 1.0) -> Mask:
     """The same value everywhere."""
     import torch
 
-    return Mask(torch.full((1, height, width), value))
+    return Mask(torch.full((1, height, width), float(value)))
 
 
 @node("mask.rectangle", output="mask", lane="cpu", facts=NEW_SIZE)

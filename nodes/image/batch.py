@@ -90,7 +90,7 @@ def grid(
         raise refuse(
             f"the sheet would be {size[1]}×{size[0]} pixels", socket="images", mend="show fewer or smaller ones"
         )
-    sheet = torch.full((*size, 3), background)
+    sheet = torch.full((*size, 3), float(background))
     for index, cell in enumerate(cells):
         top, left = gap + index // across * (height + head + gap), gap + index % across * (width + gap)
         if index < len(lines):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 89_478_485  # Pillow's own measure of a decompression bomb: a 9,459 square
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 class Loaded(NamedTuple):
@@ -62,6 +62,8 @@ def opened(path: Path) -> Iterator[PIL.Image.Image]:
     import struct
 
     import PIL.Image
+    import PIL.TiffImagePlugin  # these two are only looked for by name when they are there already
+    import PIL.WebPImagePlugin
 
     try:
         with PIL.Image.open(path, formats=_FORMATS) as picture:
