@@ -51,10 +51,13 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet") -> Parts
 
 @node("load.denoiser", light=True, output="model", aliases=("UNETLoader",))
 def denoiser(
-    model: Annotated[str, Model("diffusion_models")] = "starter/unet/unet", prediction: Prediction = "auto"
+    model: Annotated[str, Model("diffusion_models")] = "starter/unet", prediction: Prediction = "auto"
 ) -> Denoiser:
-    """A UNet's or transformer's own folder. Scheduler and VAE beside it are read for what it was trained with."""
-    folder = _folder("diffusion_models", model)
+    """A UNet or transformer: its own folder, or that of a whole model.
+
+    Scheduler and VAE beside it are read for what it was trained with.
+    """
+    folder = _part(_folder("diffusion_models", model), *DENOISERS)
     found = component(folder)
     family = family_of(found.config)
     training = _training(folder.parent / "scheduler")
@@ -67,13 +70,13 @@ def denoiser(
 
 
 @node("load.vae", light=True, output="vae", aliases=("VAELoader",))
-def vae(model: Annotated[str, Model("vae")] = "starter/unet/vae") -> VAE:
-    """An autoencoder's own folder."""
-    return vae_recipe(component(_folder("vae", model)))
+def vae(model: Annotated[str, Model("vae")] = "starter/unet") -> VAE:
+    """An autoencoder: its own folder, or that of a whole model."""
+    return vae_recipe(component(_part(_folder("vae", model), "vae")))
 
 
 @node("load.text_encoder", light=True, output="text_encoder", aliases=("CLIPLoader",))
-def text_encoder(model: Annotated[str, Model("text_encoders")] = "starter/unet/text_encoder") -> TextEncoder:
+def text_encoder(model: Annotated[str, Model("text_encoders")] = "starter/unet") -> TextEncoder:
     """A CLIP text encoder's own folder (its tokenizer inside it or beside it), or all encoders of a model folder."""
     folder = _folder("text_encoders", model)
     if (folder / "model_index.json").is_file():
@@ -108,6 +111,17 @@ def _folder(kind: str, name: str) -> Path:
     else:
         message, mend = f"{name} is a single file, this node reads model folders", "convert it to a diffusers folder"
     raise fail("model.format", message, mend=mend, socket="model")
+
+
+def _part(folder: Path, *names: str) -> Path:
+    """The folder of a component: itself, or the first of `names` when it is a whole model's."""
+    if not (folder / "model_index.json").is_file():
+        return folder
+    index = _index(folder)
+    found = next((index[name] for name in names if name in index), None)
+    if found is None:
+        raise _lacks(folder, f"a component named {' or '.join(names)}")
+    return found
 
 
 def _index(folder: Path) -> dict[str, Path]:

@@ -62,10 +62,11 @@ def sample(
     item renders alone. Sources: Ho et al. 2020 (2006.11239), Song et al. 2021 (2011.13456), Karras et al. 2022
     (2206.00364), Lipman et al. 2022 (2210.02747). Errors: what does not belong together, and results that overflow.
     """
+    inputs = dict(locals())
     import torch
 
-    settings = Settings.of(locals())
-    check(locals())
+    settings = Settings.of(inputs)
+    check(**inputs)
     family, (batch, _, height, width) = family_of(model), latent.samples.shape
     sides = 2 if settings.guidance.scale != 1 and settings.guidance.mode == "batched" else 1
     room = family.working_bytes(model, batch * sides, height, width, 4 if run.dtype == "float32" else 2)

@@ -112,7 +112,7 @@ def work(**inputs: Any) -> float:
 # --- what fits -------------------------------------------------------------------------------------------------------
 
 
-def check(inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def check(**inputs: Any) -> dict[str, dict[str, Any]]:
     """Refuse what cannot work, as far as it is known; the result has the latent's facts."""
     settings, model = Settings.of(inputs), inputs["model"]
     if not isinstance(settings.schedule, Ref):
