@@ -134,11 +134,17 @@ class Patch(Protocol):
 @socket(colour="#e0a040", recipe=True)
 @dataclass(frozen=True)
 class Lora:
-    """A low-rank adapter: its file and the family it was made for ("" when its keys do not tell)."""
+    """A low-rank adapter (Hu et al. 2021): its file and the family it was made for ("" when its keys do not tell).
+
+    `rank` is the largest of its layers', `encoders` the text encoders that it changes too. `strength` is what it was
+    loaded or weighed with; where it is used, the strength there multiplies it.
+    """
 
     weights: Weights
     family: str = ""
     rank: int = 0
+    encoders: tuple[str, ...] = ()
+    strength: float = 1.0
 
     @property
     def facts(self) -> Facts:
@@ -152,6 +158,11 @@ class Adapter:
 
     lora: Lora
     strength: float = 1.0
+
+    @classmethod
+    def of(cls, lora: Lora, strength: float) -> Adapter:
+        """The LoRA's own strength times the one here, in one number, so that 0.5 × 2 has the key of 1."""
+        return cls(replace(lora, strength=1.0), lora.strength * strength)
 
 
 @socket(colour="#b48ede", recipe=True)
@@ -189,7 +200,7 @@ class Denoiser:
 
     def with_adapter(self, lora: Lora, strength: float) -> Denoiser:
         """The same denoiser with one more LoRA on it."""
-        return replace(self, adapters=(*self.adapters, Adapter(lora, strength)))
+        return replace(self, adapters=(*self.adapters, Adapter.of(lora, strength)))
 
     def with_patch(self, patch: Patch) -> Denoiser:
         """The same denoiser with a third party's patch; its frozen fields become part of the key."""
@@ -236,6 +247,10 @@ class TextEncoder:
     def facts(self) -> Facts:
         """Family and text layout."""
         return {"family": self.family, "text_layout": self.layout}
+
+    def with_adapter(self, lora: Lora, strength: float) -> TextEncoder:
+        """The same encoders with one more LoRA on them."""
+        return replace(self, adapters=(*self.adapters, Adapter.of(lora, strength)))
 
     def build(self, device: str, dtype: str) -> Any:
         """Load tokenizers and encoders (engine use: nodes lease)."""

@@ -1,0 +1,108 @@
+"""LoRA: small files that teach a model a style or a subject, at a strength (Hu et al. 2021).
+
+Everything here is bookkeeping on recipes: headers are read, weights wait for the step that uses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple
+
+from engine import places
+from engine.node import Model, Range, node
+from engine.sockets import Facts, copy, rule
+from nodes.families.lora_file import check_fit, mismatch, read_lora
+from nodes.types import Denoiser, Lora, TextEncoder
+
+Strength = Annotated[float, Range(-10, 10, 0.05, soft=(-1, 2))]
+ALIKE = (
+    rule("nodes.lora:fits"),
+    copy("model.family", "model.family"),
+    copy("model.latent_space", "model.latent_space"),
+    copy("model.prediction", "model.prediction"),
+    copy("model.text_layout", "model.text_layout"),
+    copy("text_encoder.family", "text_encoder.family"),
+    copy("text_encoder.text_layout", "text_encoder.text_layout"),
+)
+PASS = {"model": "model", "text_encoder": "text_encoder"}
+
+
+class Applied(NamedTuple):
+    """A model with LoRAs on it, and its text encoder when one was wired."""
+
+    model: Denoiser
+    text_encoder: TextEncoder | None
+
+
+@node("lora.load", light=True, output="lora", aliases=("LoraLoaderModelOnly",))
+def load(lora: Annotated[str, Model("loras")], strength: Strength = 1.0) -> Lora:
+    """A LoRA's file (or the folder that diffusers or peft saved), with the names of diffusers, peft or kohya.
+
+    Reads the header only. Errors: `model.missing`, `model.format` for what is pickled, damaged or no LoRA.
+
+    Args:
+        lora: A file under models/loras.
+        strength: 1 as trained, 0 not at all, below 0 the opposite; multiplied by the strength where it is used.
+    """
+    return replace(read_lora(places.current().model("loras", lora)), strength=strength)
+
+
+@node("lora.weight", light=True, output="lora")
+def weight(lora: Lora, strength: Strength = 1.0) -> Lora:
+    """The same LoRA, its strength multiplied: one file at several strengths."""
+    return replace(lora, strength=lora.strength * strength)
+
+
+@node("lora.apply", light=True, aliases=("LoraLoader",), facts=ALIKE, bypass=PASS)
+def apply(model: Denoiser, lora: Lora, strength: Strength = 1.0, text_encoder: TextEncoder | None = None) -> Applied:
+    """A model with a LoRA on it; the strength 0 gives back the model itself, key and all.
+
+    Args:
+        model: The denoiser it was made for; one of another family or shape is an error (`facts.mismatch`).
+        lora: From lora.load.
+        strength: Times the LoRA's own.
+        text_encoder: Wire it through as well when the LoRA was trained with its text encoder.
+    """
+    return stack(model, lora, strength=strength, text_encoder=text_encoder)
+
+
+@node("lora.stack", light=True, aliases=("Lora Stacker", "Power Lora Loader"), facts=ALIKE, bypass=PASS)
+def stack(model: Denoiser, *loras: Lora, strength: Strength = 1.0, text_encoder: TextEncoder | None = None) -> Applied:
+    """A model with any number of LoRAs on it, each at its own strength, in the order of the wires.
+
+    Args:
+        model: The denoiser they were made for.
+        loras: From lora.load, or lora.weight.
+        strength: One hand on all of them: multiplied with each one's own.
+        text_encoder: Wire it through as well for LoRAs that were trained with their text encoder.
+    """
+    for lora in loras:
+        _check(model, lora, text_encoder)
+        if lora.strength * strength == 0:
+            continue
+        model = model.with_adapter(lora, strength)
+        if text_encoder is not None and _changes(lora, text_encoder):
+            text_encoder = text_encoder.with_adapter(lora, strength)
+    return Applied(model, text_encoder)
+
+
+def fits(**inputs: Any) -> dict[str, Facts]:
+    """The facts rule of both nodes: every LoRA that is known is one of this model's (torch-free, headers only)."""
+    model, encoder = inputs.get("model"), inputs.get("text_encoder")
+    given = inputs.get("loras", inputs.get("lora"))
+    for lora in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(model, Denoiser) and isinstance(lora, Lora):
+            _check(model, lora, encoder if isinstance(encoder, TextEncoder) else None)
+    return {}
+
+
+def _check(model: Denoiser, lora: Lora, text_encoder: TextEncoder | None) -> None:
+    if lora.family and lora.family != model.family:
+        raise mismatch(f"the LoRA was made for {lora.family}, the model is {model.family}")
+    check_fit(lora, model.base)
+    for part in text_encoder.parts if text_encoder is not None else ():
+        check_fit(lora, part, part.component)
+
+
+def _changes(lora: Lora, text_encoder: TextEncoder) -> bool:
+    return any(part.component in lora.encoders for part in text_encoder.parts)
