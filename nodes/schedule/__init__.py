@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from engine.node import Range, Steps, node
 from nodes.schedule.state import capture, restore
 from nodes.schedule.table import METHODS, SAMPLERS, SPACINGS, Sampler, Spacing, cell, pairs, reason
-from nodes.schedule.timetable import Timetable, build, check, first_step, step_arguments, total_steps
+from nodes.schedule.timetable import Timetable, build, check, evaluations, first_step, step_arguments, total_steps
 from nodes.types import Schedule
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "capture",
     "cell",
     "check",
+    "evaluations",
     "first_step",
     "make",
     "pairs",

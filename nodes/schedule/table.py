@@ -102,6 +102,8 @@ class Method:
     zero_snr: bool = False  # its class can start from zero terminal SNR
     predicts: tuple[str, ...] = ("epsilon", "v_prediction", "sample")
     most_steps: int = 1000
+    twice: bool = False  # asks the model twice a step, but for the last
+    once_more: bool = False  # asks it once more than it has steps
 
 
 def _full() -> Mapping[str, Flags]:
@@ -151,17 +153,20 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "Second order, two evaluations a step (Karras et al. 2022, alg. 1).",
             Way("HeunDiscreteScheduler", spacings=_full()),
             Way("FlowMatchHeunDiscreteScheduler", spacings={"normal": _NONE}, no=_FLOW_OWN),
+            twice=True,
         ),
         "dpm_2": Method(
             "Second order with a midpoint, two evaluations a step (Karras et al. 2022).",
             Way("KDPM2DiscreteScheduler", spacings=_full()),
             no_flow=_NO_FLOW,
+            twice=True,
         ),
         "dpm_2_ancestral": Method(
             "dpm_2 with fresh noise in each step.",
             Way("KDPM2AncestralDiscreteScheduler", spacings=_full()),
             no_flow=_NO_FLOW,
             draws=True,
+            twice=True,
         ),
         "lms": Method(
             "Linear multistep over the last four predictions.",
@@ -200,6 +205,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Way("DPMSolverSDEScheduler", spacings=_full(), needs=("scipy", "torchsde")),
             no_flow=_NO_FLOW,
             draws=True,
+            twice=True,
         ),
         "ddim": Method(
             "Deterministic and invertible (Song et al. 2020, eq. 12); eta > 0 adds noise.",
@@ -239,6 +245,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Way("PNDMScheduler", {"skip_prk_steps": True}, _STRIDE),
             no_flow=_NO_FLOW,
             predicts=("epsilon", "v_prediction"),
+            once_more=True,
         ),
         "tcd": Method(
             "2 to 8 steps, with weights or a LoRA distilled for it (Zheng et al. 2024); eta is its gamma.",

@@ -85,13 +85,13 @@ def _check_training(prediction: str, training: Mapping[str, Any]) -> None:
     """The schedule a model was trained on and what it predicts must tell the same story."""
     told = training.get("prediction_type")
     betas = any(name in training for name in ("beta_start", "beta_schedule", "trained_betas"))
-    if prediction == "flow" and (told in BETA_PREDICTIONS or (betas and told != "flow_prediction")):
+    if prediction == "flow" and (told in BETA_PREDICTIONS or (betas and told not in ("flow", "flow_prediction"))):
         raise refuse(
             f"the model is said to predict a flow, but its schedule has betas and predicts {told or 'epsilon'}",
             socket="model",
             mend="load it with the scheduler_config.json that it was published with",
         )
-    if prediction != "flow" and ("shift" in training or told == "flow_prediction") and not betas:
+    if prediction != "flow" and ("shift" in training or told in ("flow", "flow_prediction")) and not betas:
         raise refuse(
             f"the model is said to predict {prediction}, but its schedule is that of a flow model",
             socket="model",
@@ -129,6 +129,13 @@ def first_step(schedule: Schedule, flow: bool) -> int:
     return max(steps - min(int(steps * denoise), steps), 0)
 
 
+def evaluations(schedule: Schedule, flow: bool) -> int:
+    """How often the model is asked (guidance not counted): the length of `Timetable.timesteps`, without making it."""
+    run = total_steps(schedule) - first_step(schedule, flow)
+    method = METHODS[schedule.sampler]
+    return 0 if not run else 2 * run - 1 if method.twice else run + method.once_more
+
+
 def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None = None) -> Timetable:
     """The scheduler for this model, its timesteps on `device`, and which of them are run.
 
@@ -139,7 +146,7 @@ def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None =
     found = cell(schedule.sampler, schedule.spacing, flow)
     scheduler = _scheduler(found, schedule, model)
     _set_timesteps(scheduler, found, total_steps(schedule), device, tokens)
-    begin = first_step(schedule, flow) * scheduler.order
+    begin = first_step(schedule, flow) * scheduler.order if evaluations(schedule, flow) else len(scheduler.timesteps)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
     return Timetable(scheduler, scheduler.timesteps[begin:], begin)
@@ -186,7 +193,8 @@ def step_arguments(schedule: Schedule, scheduler: Any, generators: Sequence[Any]
     accepted = inspect.signature(scheduler.step).parameters
     found: dict[str, Any] = {}
     if hasattr(scheduler, "noise_sampler_seed"):
-        scheduler.noise_sampler_seed = [generator.initial_seed() for generator in generators]
+        seeds = [generator.initial_seed() for generator in generators]
+        scheduler.noise_sampler_seed = seeds if len(seeds) > 1 else seeds[0]  # the same paths, for a batch of one
     if "generator" in accepted:
         found["generator"] = list(generators) if len(generators) > 1 else generators[0]
     eta = METHODS[schedule.sampler].eta if schedule.eta is None else schedule.eta

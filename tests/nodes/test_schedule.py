@@ -277,6 +277,15 @@ def test_part_of_the_way_leads_to_the_picture_too(of, sampler):
     assert (walk.x - PICTURE).abs().max() < (0.12 if sampler in ("ddim", "pndm", "deis", "tcd") else 0.01)
 
 
+@pytest.mark.parametrize("policy", ["all", "scaled"])
+@pytest.mark.parametrize("denoise", [0.0, 0.05, 0.3, 0.5, 1.0])
+def test_the_number_of_evaluations_is_known_without_a_timetable(denoise, policy):
+    for of, sampler, spacing in PAIRS:
+        if spacing == "normal" and not (sampler in ("lcm", "tcd") and denoise == 0.05):
+            made = Schedule(sampler, spacing, 6, denoise, policy)
+            assert schedules.evaluations(made, of is FLOW) == len(build(made, of, "cpu").timesteps), made
+
+
 # --- stop and go on ------------------------------------------------------------------------------------------------
 
 RESUMED = [row for row in PAIRS if row[2] in ("normal", "karras")]

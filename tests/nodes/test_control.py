@@ -1,0 +1,171 @@
+"""ControlNet nodes: read by header, checked against the model, active only in their range, summed when stacked."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from engine.errors import WeftError
+from engine.node import spec_of
+from engine.sockets import Ref, check_same
+from nodes import control, load, text
+from nodes.control import apply
+from nodes.denoise import sample
+from nodes.types import Control, Image, Latent
+
+
+@pytest.fixture
+def net(home, tiny_controlnet):
+    return control.load("tiny-canny")
+
+
+@pytest.fixture
+def world(home, tiny_sd1):
+    """What a small picture needs: a model, a prompt, a canvas of 64 x 64, a hint."""
+    parts = load.model("tiny-sd1")
+    generator = torch.Generator().manual_seed(7)
+    return {
+        "model": parts.model,
+        "positive": text.encode(parts.text_encoder, "a red cube"),
+        "negative": text.encode(parts.text_encoder, ""),
+        "latent": Latent(torch.zeros(1, 4, 32, 32), parts.model.space),
+        "hint": Image(torch.rand(1, 64, 64, 3, generator=generator)),
+    }
+
+
+def picture(world, of=None, steps=4, **more):
+    given = {key: value for key, value in world.items() if key != "hint"}
+    return sample(**given, seed=5, steps=steps, cfg=3.0, control=of, **more).samples
+
+
+# --- load ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_tells_its_family_without_its_weights(net, world):
+    assert net.family == world["model"].family == "sd1-32"
+    assert net.base.component == "controlnet"
+
+
+def test_a_dits_controlnet_is_of_the_dits_family(home, models, tiny_sd3):
+    from diffusers import SD3ControlNetModel, SD3Transformer2DModel
+
+    transformer = SD3Transformer2DModel.from_pretrained(tiny_sd3 / "transformer")
+    SD3ControlNetModel.from_transformer(transformer, num_layers=1).save_pretrained(models / "controlnet" / "tiny-dit")
+    found = control.load("tiny-dit")
+    assert found.family == load.model("tiny-sd3").model.family
+    built = found.build("cpu", "float32")
+    assert type(built) is SD3ControlNetModel
+
+
+def test_what_is_no_controlnet_is_told_apart(home, models, tiny_controlnet, tiny_sd1):
+    folder = models / "controlnet"
+    shutil.copytree(tiny_sd1 / "unet", folder / "a-unet", dirs_exist_ok=True)
+    with pytest.raises(WeftError, match="a-unet is a UNet2DConditionModel, which no family") as refused:
+        control.load("a-unet")
+    assert refused.value.code == "model.family"
+
+    shutil.copytree(tiny_controlnet, folder / "sdxl", dirs_exist_ok=True)
+    config = json.loads((folder / "sdxl" / "config.json").read_text())
+    (folder / "sdxl" / "config.json").write_text(json.dumps(config | {"addition_embed_type": "text_time"}))
+    with pytest.raises(WeftError, match="which no family here can be steered by"):
+        control.load("sdxl")
+
+    (folder / "sdxl" / "config.json").write_text(json.dumps(config | {"cross_attention_dim": 768}))
+    with pytest.raises(WeftError, match=r"'.*attn2.to_k.weight' is \[16, 32\], the configuration says \[None, 768\]"):
+        control.load("sdxl")
+
+
+@pytest.mark.parametrize(("file", "says"), [("canny.pth", "pickled"), ("canny.safetensors", "single file without")])
+def test_a_single_file_says_what_to_get_instead(home, models, file, says):
+    (models / "controlnet").mkdir(exist_ok=True)
+    (models / "controlnet" / file).write_bytes(b"12345678")
+    with pytest.raises(WeftError, match=says) as refused:
+        control.load(file)
+    assert refused.value.code == "model.format"
+    assert refused.value.problem.mend
+
+
+# --- apply ---------------------------------------------------------------------------------------------------------
+
+
+def test_applying_is_bookkeeping_and_reads_no_picture(net):
+    hint = Ref("0" * 32, {"width": 64, "height": 64})
+    one = apply(net, hint, 0.8, 0.1, 0.5)
+    two = apply(net, hint, 0.4, previous=one)
+    assert [(item.image, item.strength, item.start, item.end) for item in two.items] == [
+        (hint, 0.8, 0.1, 0.5),
+        (hint, 0.4, 0.0, 1.0),
+    ]
+    assert two.facts == {"family": "sd1-32"}
+
+
+def test_strength_0_is_as_if_it_were_not_there(net, world):
+    off = apply(net, world["hint"], 0.0)
+    assert off.items == ()
+    on = apply(net, world["hint"], 0.5)
+    assert apply(net, world["hint"], 0.0, previous=on) == on
+    assert torch.equal(picture(world, off), picture(world))
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.5, 0.5), (0.8, 0.2)])
+def test_a_range_without_a_step_is_refused(net, world, start, end):
+    with pytest.raises(WeftError, match="has no step in it") as refused:
+        apply(net, world["hint"], 1.0, start, end)
+    assert refused.value.problem.where.socket == "end"
+
+
+def test_a_controlnet_of_another_family_is_an_error_on_the_socket(net):
+    rule = next(rule for rule in spec_of(sample).facts if rule.fact == "family")
+    other = load.Denoiser(net.base, "sd3", load.HOME_SPACES["sd3"])
+    problem = check_same(rule, {"model": other, "control": Control((apply(net, Ref("0")).items[0],))})
+    assert problem is not None
+    assert problem.code == "facts.mismatch"
+    assert problem.where.socket == "control"
+    stack = next(rule for rule in spec_of(apply).facts if rule.kind == "same")
+    assert stack.sockets == ("controlnet", "previous")
+
+
+# --- in the loop ---------------------------------------------------------------------------------------------------
+
+
+def test_a_controlnet_changes_the_picture_and_more_with_more_strength(net, world):
+    plain = picture(world)
+    little, much = (picture(world, apply(net, world["hint"], strength)) for strength in (0.1, 1.0))
+    assert 0 < (little - plain).norm() < (much - plain).norm()
+    other = Image(1 - world["hint"].pixels)
+    assert not torch.equal(picture(world, apply(net, other, 1.0)), much)
+
+
+def latents(world, of):
+    """The latents after each step."""
+    from engine.invoke import EngineRun, Hooks, using_ambient
+    from engine.memory import Memory
+    from engine.numerics import Numerics
+
+    seen = []
+    hooks = Hooks(checkpoint=lambda state: seen.append(state.tensors["latent"].clone()))
+    with using_ambient(EngineRun("", Memory(), Numerics(device="cpu", dtype="float32"), hooks)):
+        picture(world, of)
+    return seen
+
+
+def test_a_controlnet_acts_only_inside_its_range(net, world):
+    plain, late, early = (
+        latents(world, of) for of in (None, apply(net, world["hint"], 1, 0.5, 1), apply(net, world["hint"], 1, 0, 0.5))
+    )
+    assert len(plain) == 4
+    assert [torch.equal(a, b) for a, b in zip(plain, late, strict=True)] == [True, True, False, False]
+    assert [torch.equal(a, b) for a, b in zip(plain, early, strict=True)] == [False, False, False, False]
+    whole = latents(world, apply(net, world["hint"]))
+    assert [torch.equal(a, b) for a, b in zip(whole, early, strict=True)] == [True, True, False, False]
+
+
+def test_two_of_them_are_summed_in_any_order_and_the_same_net_may_stand_twice(net, world):
+    other = Image(1 - world["hint"].pixels)
+    one, two = apply(net, world["hint"], 0.5), apply(net, other, 0.25)
+    both = picture(world, apply(net, other, 0.25, previous=one))
+    assert torch.allclose(both, picture(world, apply(net, world["hint"], 0.5, previous=two)), atol=1e-4)
+    assert not torch.allclose(both, picture(world, one), atol=1e-4)
+    twice = apply(net, world["hint"], 0.5, previous=one)
+    assert torch.allclose(picture(world, twice), picture(world, apply(net, world["hint"], 1.0)), atol=1e-4)
