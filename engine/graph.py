@@ -155,10 +155,13 @@ def _muted_by(bound: Bound) -> str | None:
 # --- binding -------------------------------------------------------------------------------------------------------
 
 
-def bind(workflow: Workflow, registry: Registry) -> Graph:
-    """The typed graph of a workflow, or a `WeftError` with every problem in it."""
+def bind(workflow: Workflow, registry: Registry, *, as_body: bool = False) -> Graph:
+    """The typed graph of a workflow, or a `WeftError` with every problem in it.
+
+    With `as_body` its parameters stay open, to be given as values or Refs when it is planned.
+    """
     binder = _Binder(workflow, registry)
-    graph = binder.graph(workflow, frozenset())
+    graph = binder.graph(workflow, frozenset(), as_body=as_body)
     if binder.problems:
         raise WeftError(binder.placed())
     return graph
@@ -218,16 +221,17 @@ class _Binder:
 
     # -- one graph: the workflow itself, or the body of a map or fold
 
-    def graph(self, net: Net, inside: frozenset[str], name: str = "") -> Graph:
+    def graph(self, net: Net, inside: frozenset[str], name: str = "", *, as_body: bool = False) -> Graph:
+        as_body = as_body or bool(name)
         place: tuple[str | int, ...] = ("graphs", name) if name else ()
         raws: dict[str, _Raw] = {}
         self._expand(net, "", place, inside, raws, {}, "")
-        free = self._free(net, raws) if name else {}
+        free = self._free(net, raws) if as_body else {}
         resolver = _Resolver(self, raws, free)
         order = self._order(raws, resolver)
         steps: dict[str, Step] = {}
         types: dict[tuple[str, str], Type] = {}
-        free_types = self._free_types(net, raws) if name else {}
+        free_types = self._free_types(net, raws) if as_body else {}
         muted: dict[str, str] = {}
         for path in order:
             raw = raws[path]
@@ -391,8 +395,7 @@ class _Binder:
     def _check_parameters(self, net: Net, raws: Mapping[str, _Raw], place: tuple[str | int, ...]) -> None:
         for label, parameter in net.parameters.items():
             for target in parameter.to:
-                name, _, socket = target.rpartition(".")
-                node = net.nodes.get(name)
+                node = net.nodes.get(target.rpartition(".")[0])
                 spot = f"parameters.{label}"
                 if node is not None and node.type.startswith(("#", *FLOW)):
                     continue

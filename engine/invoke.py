@@ -240,11 +240,8 @@ class LocalInvoker:
 
 def _grad_off(spec: NodeSpec) -> AbstractContextManager[Any]:
     """no_grad for what computes. Training nodes turn gradients on themselves."""
-    if spec.lane == "device":
-        import torch
-
+    if spec.lane != "io":
         set_threads_once()
-        return torch.no_grad()
     torch_loaded = sys.modules.get("torch")
     return torch_loaded.no_grad() if torch_loaded is not None else contextlib.nullcontext()
 

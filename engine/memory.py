@@ -177,16 +177,22 @@ def _best_device() -> str:
 
 
 _threads_set = False
+_threads_lock = threading.Lock()
 
 
 def set_threads_once() -> None:
-    """Torch's thread count is set once per process; it changes summation order, so it is part of the numerics."""
+    """Load torch, on one thread, and set its thread count: once per process, because it changes summation order.
+
+    Steps of two lanes that import torch at the same moment can wait for each other for ever; here they queue.
+    """
     global _threads_set
     if not _threads_set:
-        import torch
+        with _threads_lock:
+            import torch
 
-        torch.set_num_threads(threads())
-        _threads_set = True
+            if not _threads_set:
+                torch.set_num_threads(threads())
+                _threads_set = True
 
 
 def is_out_of_memory(error: BaseException) -> bool:

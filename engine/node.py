@@ -31,6 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Lane = Literal["device", "cpu", "io"]
 MAX_SEED = 2**64 - 1
+PLAIN_OR_NONE = (int, float, str, bool, type(None))
 
 
 class _Missing(enum.Enum):

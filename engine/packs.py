@@ -5,7 +5,7 @@ package; a single file or a package folder in `WEFT_HOME/nodes` counts too. Its 
 `__init__.py`, is generated (`weft manifest`): listing and checking read that and import nothing. A manifest older than
 the pack's sources is passed over and the pack is imported instead, so an author never sees yesterday's nodes.
 
-In its `__init__.py` a pack may say `__weft_pack__ = {"title": ..., "about": ..., "models": {prefix: folder},
+In its `__init__.py` a pack may say `__weft_pack__ = {"title": ..., "about": ..., "models": {name: folder},
 "exclude": [module, ...]}`.
 """
 

@@ -34,6 +34,8 @@ MODEL_FOLDERS: Mapping[str, tuple[str, ...]] = {
     "ip_adapter": ("ip_adapter", "ipadapter"),
     "preprocessors": ("preprocessors",),
 }
+# Kinds that a whole model's folder holds too: `load.vae` may name one and take its VAE.
+COMPONENTS = ("diffusion_models", "text_encoders", "vae")
 WEIGHT_ENDINGS = (".safetensors", ".gguf", ".sft")
 PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -56,7 +58,7 @@ class Places:
     model_folders: tuple[Path, ...] = ()
     output_folder: Path | None = None
     input_folder: Path | None = None
-    shipped: Mapping[str, Path] = field(default_factory=dict)  # prefix -> folder, from packs
+    shipped: Mapping[str, Path] = field(default_factory=dict)  # models that packs bring: name -> folder
     beside: Path | None = None  # the folder of the workflow file: its pictures may lie beside it
 
     @property
@@ -99,11 +101,10 @@ class Places:
                 found = inside(base, relative)
                 if found is not None and found.exists():
                     return found
-        prefix, _, rest = name.partition("/")
-        if prefix in self.shipped:
-            found = inside(self.shipped[prefix], rest or ".")
-            if found is not None and found.exists():
-                return found
+        if kind in COMPONENTS and relative in self._whole_models():
+            return self.model("checkpoints", name)
+        if relative in self.shipped:
+            return self.shipped[relative]
         found = hub_snapshot(name)
         if found is not None:
             return found
@@ -121,10 +122,16 @@ class Places:
         for root in self.roots():
             for folder in MODEL_FOLDERS.get(kind, (kind,)):
                 found.update(_models_under(root / folder))
-        if kind in ("checkpoints", "diffusion_models"):
-            for prefix, base in self.shipped.items():
-                found.update(f"{prefix}/{name}" for name in _models_under(base))
+        if kind in ("checkpoints", *COMPONENTS):
+            found.update(self.shipped)
+        if kind in COMPONENTS:
+            found.update(self._whole_models())
         return sorted(found)
+
+    def _whole_models(self) -> set[str]:
+        """The names of folders in `checkpoints` that hold all components of a model."""
+        bases = [root / folder for root in self.roots() for folder in MODEL_FOLDERS["checkpoints"]]
+        return {name for base in bases for name in _models_under(base) if (base / name / "model_index.json").is_file()}
 
     def file(self, place: str, name: str) -> Path:
         """The file of a name in `input`, `output` or `workflows`, or a `media.missing`.

@@ -698,16 +698,15 @@ class Frontier:
         finally:
             places_room.CURRENT.reset(token)
 
-    def lost(self, id: str) -> None:
-        """A value that was a hit is gone after all: its maker must run."""
+    def revive(self, id: str) -> None:
+        """A value that was there is gone after all: take it from the cache, or run its maker (again)."""
         self.hits.pop(id, None)
         self.wanted_ids.discard(id)
         path, _ = self.maker.get(id, ("", ""))
         live = self.lives.get(path)
-        if live is not None and live.status in ("hit", ""):
+        if live is not None and live.problem is None:
             live.status = ""
-            self.wanted_ids.add(id)
-            self._run(live)
+        self._want_id(id)
 
     def output_templates(self) -> dict[str, Any]:
         """The templates of the target outputs that can be known."""

@@ -23,6 +23,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS traces (key TEXT PRIMARY KEY, template TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipts (key TEXT PRIMARY KEY, files TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seconds (key TEXT PRIMARY KEY, rate REAL NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seeds (flow TEXT, input TEXT, seed TEXT NOT NULL, PRIMARY KEY (flow, input)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS last (flow TEXT, path TEXT, inputs TEXT NOT NULL, PRIMARY KEY (flow, path)) WITHOUT ROWID;
 """
 
@@ -100,6 +101,19 @@ class Records:
             mixed = rate if row is None or row[1] == 1 else 0.7 * row[0] + 0.3 * rate
             count = (row[1] if row else 0) + 1
             self._db.execute("INSERT OR REPLACE INTO seconds VALUES (?, ?, ?)", (key, mixed, count))
+
+    # -- the seeds drawn last
+
+    def seed(self, flow: str, name: str) -> int | None:
+        """The seed that `node.input` of a workflow was last run with."""
+        with self._lock:
+            row = self._db.execute("SELECT seed FROM seeds WHERE flow = ? AND input = ?", (flow, name)).fetchone()
+        return int(row[0]) if row else None
+
+    def set_seed(self, flow: str, name: str, seed: int) -> None:
+        """Remember it; as text, because SQLite's integers end at 2**63."""
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO seeds VALUES (?, ?, ?)", (flow, name, str(seed)))
 
     # -- what changed since the last run
 

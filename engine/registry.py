@@ -73,7 +73,7 @@ class Registry:
         """The places with the models that packs ship added."""
         shipped: dict[str, Path] = dict(places.shipped)
         for pack in self.packs:
-            shipped.update({prefix: pack.folder / folder for prefix, folder in pack.models.items()})
+            shipped.update({name: pack.folder / folder for name, folder in pack.models.items()})
         return dataclasses.replace(places, shipped=shipped)
 
 

@@ -355,7 +355,7 @@ class FactRule:
 
     * `same`: the fact must agree on these sockets, wherever it is known.
     * `copy`: an output's fact is an input's fact (`model.family`) or an input's own value (`width`).
-    * `call`: a dotted, torch-free function `(inputs) -> {output: facts}`, which may raise a `WeftError`.
+    * `call`: a dotted, torch-free function `(**inputs) -> {output: facts}`, which may raise a `WeftError`.
     """
 
     kind: Literal["same", "copy", "call"]
@@ -388,7 +388,7 @@ def copy(source: str, target: str) -> FactRule:
 
 
 def rule(path: str) -> FactRule:
-    """A torch-free function at `module:name`, called with the inputs (values or Refs) by name."""
+    """A torch-free function at `module:name`, called with the inputs (values or Refs) as keywords."""
     return FactRule("call", path=path)
 
 

@@ -3,3 +3,10 @@
 Page one is `nodes.types` (what each wire carries). `nodes.families` has one file per model family. No module here
 imports torch, diffusers, transformers or peft at its top: a workflow is read, checked and planned without them.
 """
+
+__weft_pack__ = {
+    "title": "Weft",
+    "about": "The diffusion textbook: load, encode, denoise, decode, save.",
+    "models": {"starter/unet": "starter/model"},
+    "exclude": ["starter"],
+}

@@ -1,0 +1,453 @@
+"""Session: one long-lived engine – jobs, subscribers, measured seconds, seeds drawn ahead.
+
+    session = Session()
+    plan = session.plan(workflow)                 # what would run now, and why
+    job = session.submit(workflow, {"prompt": "a red sphere"})
+    for event in job.events(): ...                # the diary, live
+    result = session.run(workflow)                # or: wait, and have the outputs
+
+A session is a `Worker`: planning happens where the values are. Today it is a thread in this process; behind the same
+seam it can be an actor on another machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.cache import Cache, Tier
+from engine.errors import Problem, WeftError, fail
+from engine.events import TERMINAL, Event, JobFinished, JobQueued, JobStarted, State, ran
+from engine.executor import Engine, Execution, Lanes, Order
+from engine.graph import Graph, bind
+from engine.invoke import Invoker, LocalInvoker
+from engine.memory import Memory, probe
+from engine.numerics import Numerics
+from engine.places import Places, set_process_places
+from engine.plan import Frontier, Plan
+from engine.records import Records
+from engine.registry import Registry, load_registry
+from engine.workflow import Net, Node, Value, Workflow, to_json
+
+RANDOM = ("random", "increment")
+SEED_BITS = 48
+
+
+class Worker(Protocol):
+    """The seam between whoever wants something run and wherever it runs."""
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Which of these values are there."""
+
+    def start(self, workflow: Workflow, targets: Sequence[str] | None, settings: Mapping[str, Any]) -> str:
+        """Accept a job; its name."""
+
+    def watch(self, job: str) -> Iterator[Event]:
+        """The job's events from the first to the terminal one."""
+
+    def fetch(self, id: str) -> Any:
+        """A value by id."""
+
+    def cancel(self, job: str) -> None:
+        """Ask a job to stop at its next step."""
+
+    def memory(self) -> Mapping[str, Any]:
+        """Who holds what."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished job gave: outputs by name, its diary, the files it wrote."""
+
+    state: State
+    outputs: Mapping[str, Any]
+    events: tuple[Event, ...]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ran(self) -> list[str]:
+        """The paths that really ran."""
+        return ran(self.events)
+
+    @property
+    def files(self) -> list[str]:
+        """The files of every effect, written now or found in place."""
+        return [file for event in self.events for file in getattr(event, "files", ())]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.outputs[name]
+
+
+class Job:
+    """One run of a workflow. Events are kept; any number of watchers may follow, from the start or late."""
+
+    def __init__(self, id: str, workflow: Workflow, graph: Graph, order: Order, targets: Sequence[str] | None) -> None:
+        """Made by `Session.submit`."""
+        self.id = id
+        self.workflow = workflow
+        self.graph = graph
+        self.order = order
+        self.targets = targets
+        self.state: State = "queued"
+        self.diary: list[Event] = []
+        self.execution: Execution | None = None
+        self._changed = threading.Condition()
+        self._watchers: list[queue.SimpleQueue[Event]] = []
+
+    def tell(self, event: Event) -> None:
+        """Write an event into the diary (durable ones) and hand it to every watcher."""
+        with self._changed:
+            if event.durable:
+                self.diary.append(event)
+            if isinstance(event, JobStarted):
+                self.state = "running"
+            if isinstance(event, JobFinished):
+                self.state = event.state
+            for watcher in self._watchers:
+                watcher.put(event)
+            self._changed.notify_all()
+
+    @property
+    def finished(self) -> bool:
+        """Has its terminal event been told?"""
+        return self.state in TERMINAL
+
+    @property
+    def watched(self) -> bool:
+        """Does anybody follow it now? Previews are made only then."""
+        return bool(self._watchers)
+
+    def cancel(self) -> None:
+        """Stop at the next denoise step, tile or chunk; what is finished is kept."""
+        self.order.cancel.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False when it did not come in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.finished, timeout)
+
+    def events(self) -> Iterator[Event]:
+        """Every durable event from the first, then whatever comes, until the terminal one."""
+        inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        with self._changed:
+            for event in self.diary:
+                inbox.put(event)
+            self._watchers.append(inbox)
+        try:
+            while True:
+                event = inbox.get()
+                yield event
+                if isinstance(event, JobFinished):
+                    return
+        finally:
+            with self._changed:
+                self._watchers.remove(inbox)
+
+    def result(self) -> Result:
+        """Wait, then the outputs and the diary."""
+        self.wait()
+        outputs = self.execution.results() if self.execution is not None else {}
+        last = self.diary[-1]
+        problems = last.problems if isinstance(last, JobFinished) else ()
+        return Result(self.state, outputs, tuple(self.diary), problems)
+
+    def close(self) -> None:
+        """Give the leases on its outputs back."""
+        if self.execution is not None:
+            self.execution.release()
+
+
+class Session:
+    """One engine and its jobs."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry | None = None,
+        places: Places | None = None,
+        numerics: Numerics | None = None,
+        memory: Memory | None = None,
+        records: Records | None = None,
+        lower: Tier | None = None,
+        invoker: Invoker | None = None,
+        jobs: int = 2,
+        paranoid: bool = False,
+    ) -> None:
+        """Everything has a default: installed packs, `WEFT_HOME`, the best device, records under `state/`.
+
+        Args:
+            registry: Which nodes there are.
+            places: Which folders.
+            numerics: Device, dtype and whatever else changes bits.
+            memory: The budgets.
+            records: Traces, receipts, seconds; `Records()` keeps them in memory.
+            lower: A tier below the host, such as disk.
+            invoker: Who calls nodes.
+            jobs: How many jobs are under way at once; the device still runs one step at a time.
+            paranoid: Hash inputs around every call.
+        """
+        places = places or Places()
+        registry = registry or load_registry(places.nodes)
+        places = registry.places(places)
+        set_process_places(places)
+        memory = memory or Memory()
+        self.engine = Engine(
+            registry=registry,
+            places=places,
+            numerics=numerics or probe(),
+            memory=memory,
+            cache=Cache(memory, lower),
+            records=records or Records(places.state / "records.sqlite"),
+            invoker=invoker or LocalInvoker(registry.types, paranoid),
+            lanes=Lanes(),
+        )
+        self.jobs: dict[str, Job] = {}
+        self._pool = ThreadPoolExecutor(max(1, jobs), thread_name_prefix="weft job")
+        self._ahead: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    # -- binding and planning
+
+    def prepare(
+        self, workflow: Workflow, parameters: Mapping[str, Any] | None = None, *, draw: bool = False
+    ) -> tuple[Workflow, Graph, dict[str, int]]:
+        """Set parameters, draw seeds, bind. `draw=True` uses the drawn seeds up; without, they are only looked at."""
+        given = dict(parameters or {})
+        workflow = workflow.with_defaults(given).with_parameters(given)
+        workflow, drawn = self._draw(workflow, draw)
+        return workflow, bind(workflow, self.engine.registry), drawn
+
+    def plan(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+    ) -> Plan:
+        """What would happen now. Problems of single steps stand in the plan; those of form are raised."""
+        workflow, graph, _ = self.prepare(workflow, parameters)
+        setting = self.engine.setting(
+            nonce="plan", flow=flow_name(workflow), again=again, places=self._places(workflow)
+        )
+        return Frontier(graph, setting, targets).snapshot()
+
+    def _places(self, workflow: Workflow) -> Places:
+        """The places with the workflow's own folder beside them."""
+        origin = workflow.origin
+        if origin is None or not Path(origin.file).is_file():
+            return self.engine.places
+        return dataclasses.replace(self.engine.places, beside=Path(origin.file).resolve().parent)
+
+    def _draw(self, workflow: Workflow, use: bool) -> tuple[Workflow, dict[str, int]]:
+        """Replace `"random"` and `"increment"` by the seeds that this run will have."""
+        flow = flow_name(workflow)
+        drawn: dict[str, int] = {}
+
+        def net(part: Net, prefix: str) -> dict[str, Node]:
+            nodes = dict(part.nodes)
+            for name, node in part.nodes.items():
+                spec = self.engine.registry.get(node.type)
+                for socket, source in node.inputs.items():
+                    item = spec.by_name.get(socket) if spec else None
+                    if not isinstance(source, Value) or source.value not in RANDOM or item is None:
+                        continue
+                    if item.widget.get("kind") == "seed":
+                        key = f"{prefix}{name}.{socket}"
+                        drawn[key] = self._next_seed(flow, key, source.value, use)
+                        node = dataclasses.replace(node, inputs={**node.inputs, socket: Value(drawn[key])})
+                        nodes[name] = node
+            return nodes
+
+        graphs = {
+            name: dataclasses.replace(part, nodes=net(part, f"#{name}/")) for name, part in workflow.graphs.items()
+        }
+        return dataclasses.replace(workflow, nodes=net(workflow, ""), graphs=graphs), drawn
+
+    def _next_seed(self, flow: str, key: str, policy: str, use: bool) -> int:
+        with self._lock:
+            seed = self._ahead.get((flow, key))
+            if seed is None:
+                last = self.engine.records.seed(flow, key) if policy == "increment" else None
+                seed = secrets.randbits(SEED_BITS) if last is None else (last + 1) % 2**64
+                self._ahead[flow, key] = seed
+            if use:
+                del self._ahead[flow, key]
+                self.engine.records.set_seed(flow, key, seed)
+            return seed
+
+    # -- jobs
+
+    def submit(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        places: Places | None = None,
+        numerics: Numerics | None = None,
+    ) -> Job:
+        """Accept a job. What is wrong with the file is raised here; what goes wrong later is in the diary."""
+        workflow, graph, drawn = self.prepare(workflow, parameters, draw=True)
+        id = uuid.uuid4().hex[:12]
+        order = Order(
+            job=id,
+            flow=flow_name(workflow),
+            again=again,
+            places=places or self._places(workflow),
+            numerics=numerics,
+            document=to_json(workflow),
+            resolved=_resolved(workflow, drawn),
+        )
+        job = Job(id, workflow, graph, order, targets)
+        order.watched = lambda: job.watched
+        job.execution = Execution(self.engine, graph, order, targets)
+        fatal = _fatal(job.execution)
+        if fatal:
+            job.execution.release()
+            raise WeftError(_located(workflow, problem) for problem in fatal)
+        with self._lock:
+            waiting = sum(not other.finished for other in self.jobs.values())
+            self.jobs[id] = job
+        job.tell(JobQueued(job=id, position=waiting, title=workflow.title))
+        self._pool.submit(self._carry_out, job, drawn)
+        return job
+
+    def _carry_out(self, job: Job, drawn: Mapping[str, int]) -> None:
+        assert job.execution is not None
+        try:
+            job.tell(JobStarted(job=job.id, drawn=drawn))
+            for event in job.execution.events():
+                job.tell(event)
+        except WeftError as error:
+            job.tell(JobFinished(job=job.id, state="failed", problems=error.problems))
+        except BaseException as error:
+            problem = fail("node.raised", f"the engine failed: {type(error).__name__}: {error}").problem
+            job.tell(JobFinished(job=job.id, state="failed", problems=(problem,)))
+            raise
+
+    def run(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Result:
+        """Run to the end and give the outputs; Ctrl-C cancels at the next step."""
+        job = self.submit(workflow, parameters, targets, again=again)
+        try:
+            for event in job.events():
+                if on_event is not None:
+                    on_event(event)
+        except BaseException:
+            job.cancel()
+            job.wait()
+            job.close()
+            raise
+        result = job.result()
+        job.close()
+        return result
+
+    # -- the Worker seam
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Which of these values are there."""
+        return [id for id in ids if self.engine.cache.known(id) is not None]
+
+    def start(self, workflow: Workflow, targets: Sequence[str] | None, settings: Mapping[str, Any]) -> str:
+        """Accept a job; its name. `settings` may hold `parameters` and `again`."""
+        return self.submit(workflow, settings.get("parameters"), targets, again=bool(settings.get("again"))).id
+
+    def watch(self, job: str) -> Iterator[Event]:
+        """The job's events."""
+        return self.jobs[job].events()
+
+    def fetch(self, id: str) -> Any:
+        """A value by id; `KeyError` when it is not there any more."""
+        found = self.engine.cache.lease(id)
+        if found is None:
+            raise KeyError(id)
+        self.engine.cache.release(id)
+        return found[1]
+
+    def cancel(self, job: str) -> None:
+        """Ask a job to stop."""
+        self.jobs[job].cancel()
+
+    def memory(self) -> Mapping[str, Any]:
+        """Who holds what, by device."""
+        return self.engine.memory.report()
+
+    def close(self) -> None:
+        """Cancel what runs, wait for it, and stop the threads."""
+        for job in list(self.jobs.values()):
+            if not job.finished:
+                job.cancel()
+        self._pool.shutdown(wait=True)
+        for job in self.jobs.values():
+            job.close()
+        self.engine.lanes.close()
+        self.engine.records.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def flow_name(workflow: Workflow) -> str:
+    """Under which name the records know a workflow: its file, else its title."""
+    return workflow.origin.file if workflow.origin else workflow.title
+
+
+def _resolved(workflow: Workflow, drawn: Mapping[str, int]) -> dict[str, Any]:
+    """The values a run really has: every parameter, every drawn seed."""
+    found: dict[str, Any] = {}
+    for name, parameter in workflow.parameters.items():
+        for target in parameter.to:
+            node, _, socket = target.rpartition(".")
+            source = workflow.nodes[node].inputs.get(socket) if node in workflow.nodes else None
+            if isinstance(source, Value):
+                found[name] = source.value
+                break
+    return {**found, **drawn}
+
+
+def _fatal(execution: Execution) -> list[Problem]:
+    """The problems known before anything ran that keep a target from being reached."""
+    frontier = execution.frontier
+    paths = [p for p in frontier.target_paths if p in frontier.lives]
+    blamed: dict[str, Problem] = {}
+    for path in paths:
+        live = frontier.lives[path]
+        cause = frontier.lives.get(live.failed_by, live)
+        if cause.problem is not None:
+            blamed[cause.path] = cause.problem
+    for live in frontier.lives.values():
+        if live.problem is not None and (live.wanted or live.status == "failed"):
+            blamed[live.path] = live.problem
+    return list(blamed.values())
+
+
+def _located(workflow: Workflow, problem: Problem) -> Problem:
+    """The problem with file and line, when its path is a node of the file."""
+    path = problem.where.path or ""
+    if workflow.origin is None or path not in workflow.nodes:
+        return problem
+    steps: list[str | int] = ["nodes", path]
+    if problem.where.socket in workflow.nodes[path].inputs:
+        steps += ["inputs", str(problem.where.socket)]
+    place = workflow.origin.where(steps)
+    return problem.at(file=place.file, line=place.line, column=place.column)
