@@ -14,10 +14,11 @@ from engine.sockets import copy, same
 from nodes.families.files import Component, check_shape, component, require
 from nodes.families.sd1 import family_name as unet_family
 from nodes.families.sd3 import family_name as dit_family
-from nodes.types import Control, ControlItem, ControlNet, Image, plain
+from nodes.types import VAE, Control, ControlItem, ControlNet, Image, plain
 
 CONFIG = ("in_channels", "cross_attention_dim", "joint_attention_dim", "conditioning_channels")
 EXTRA = ("addition_embed_type", "class_embed_type")  # what makes a UNet's ControlNet another family's (SDXL)
+MASKED = "extra_conditioning_channels"  # a DiT's ControlNet for inpainting reads a mask beside the hint
 
 
 @node("control.load", light=True, output="controlnet", aliases=("ControlNetLoader",))
@@ -63,6 +64,7 @@ def apply(
     start: Annotated[float, Range(0, 1, 0.01)] = 0.0,
     end: Annotated[float, Range(0, 1, 0.01)] = 1.0,
     previous: Control | None = None,
+    vae: VAE | None = None,
 ) -> Control:
     """A ControlNet in use; wire the next one's `previous` to stack them: what they add to the model is summed.
 
@@ -73,6 +75,7 @@ def apply(
         start: From which part of the steps on, 0 is the first.
         end: Until which part of the steps, 1 is the last.
         previous: The ControlNets before this one.
+        vae: The model's own; only Stable Diffusion 3's nets ask for it, because they read the hint as latents.
     """
     if start >= end:
         raise refuse(
@@ -80,8 +83,16 @@ def apply(
             socket="end",
             mend=f"choose an end above {start:g}",
         )
+    by_latents = controlnet.family.startswith("sd3")
+    if by_latents and vae is None:
+        raise refuse(
+            "ControlNets of Stable Diffusion 3 read their hint as latents",
+            socket="vae",
+            mend="wire load.model's vae into 'vae'",
+        )
     before = () if previous is None else previous.items
-    return Control((*before, ControlItem(controlnet, image, strength, start, end)) if strength else before)
+    item = ControlItem(controlnet, image, strength, start, end, vae if by_latents else None)
+    return Control((*before, item) if strength else before)
 
 
 def _family(found: Component) -> str:
@@ -95,7 +106,7 @@ def _family(found: Component) -> str:
         if key := next((name for name in table if name.endswith("attn2.to_k.weight")), None):
             check_shape(table, key, (None, width), found.folder)
         return unet_family(width)
-    if kind == "SD3ControlNetModel":
+    if kind == "SD3ControlNetModel" and config.get("use_pos_embed", True) and not config.get(MASKED):
         require(config, found.folder, "joint_attention_dim", "in_channels")
         width = int(config["joint_attention_dim"])
         if "context_embedder.weight" in table:

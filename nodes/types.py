@@ -416,13 +416,17 @@ class ControlNet:
 
 @dataclass(frozen=True)
 class ControlItem:
-    """One ControlNet in use: its hint picture, strength and range of steps (fractions)."""
+    """One ControlNet in use: its hint picture, strength and range of steps (fractions).
+
+    `vae` for nets that read the hint as latents (Stable Diffusion 3's).
+    """
 
     net: ControlNet
     image: Image
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    vae: VAE | None = None
 
 
 @socket(colour="#79c48d", recipe=True)

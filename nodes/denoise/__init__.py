@@ -19,7 +19,7 @@ from nodes.denoise.predict import Model, guided
 from nodes.denoise.preview import picture
 from nodes.families import family_of
 from nodes.schedule import Sampler, Spacing
-from nodes.types import Conditioning, Control, ControlItem, Denoiser, Guidance, Latent, Noise, Schedule
+from nodes.types import VAE, Conditioning, Control, ControlItem, Denoiser, Guidance, Latent, Noise, Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ def sample(
         module = stack.enter_context(run.lease(model, working_bytes=room))
         like = next(module.parameters())
         samples = latent.samples.to(like.device, like.dtype)
-        hints = _hints(control.items if control else (), nets, samples, latent.space.factor)
+        hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
         ready = Model(family, module, hints)
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, like.device, tokens)
@@ -129,9 +129,9 @@ def _draw(noise: Noise, samples: torch.Tensor, generators: list[torch.Generator]
 
 
 def _hints(
-    items: Sequence[ControlItem], nets: Sequence[Any], samples: torch.Tensor, factor: int
+    run: Run, items: Sequence[ControlItem], nets: Sequence[Any], samples: torch.Tensor, factor: int
 ) -> list[tuple[ControlItem, Any, torch.Tensor]]:
-    """Each ControlNet with its hint picture [batch, 3, height, width], 0..1, brought to the size of the result."""
+    """Each ControlNet with its hint at the size of the result: [batch, 3, height, width], 0..1, or as latents."""
     import torch
 
     size = (samples.shape[-2] * factor, samples.shape[-1] * factor)
@@ -147,8 +147,18 @@ def _hints(
                 socket="control",
                 mend="give one picture, or one for each item",
             )
-        found.append((item, net, hint))
+        found.append((item, net, hint if item.vae is None else _encoded(run, item.vae, net, hint)))
     return found
+
+
+def _encoded(run: Run, vae: VAE, net: Any, hint: torch.Tensor) -> torch.Tensor:
+    """A hint picture as the latents that a ControlNet of Stable Diffusion 3 reads; some were trained without shift."""
+    shift = 0.0 if net.config.force_zeros_for_pooled_projection else vae.shift
+    with run.lease(vae) as module:
+        like = next(module.parameters())
+        z = module.encode((2.0 * hint - 1.0).to(like)).latent_dist.mode()
+    latents: torch.Tensor = (z - shift) * vae.scale
+    return latents.to(hint)
 
 
 def _overflow(x: torch.Tensor, settings: Settings) -> WeftError:

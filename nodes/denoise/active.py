@@ -93,7 +93,7 @@ def active(**inputs: Any) -> tuple[Any, ...]:
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
             yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area) for one in found)
-        yield tuple((one.net, one.image, one.strength) for one in control_at(control, index, total))
+        yield tuple((one.net, one.image, one.strength, one.vae) for one in control_at(control, index, total))
 
     return tuple(tuple(step(index)) for index in range(total))
 
@@ -144,12 +144,14 @@ def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any])
         )
         raise fail("node.refused", message, socket=socket, mend="set the scale to 1", edits=edits)
     control = inputs.get("control")
-    if isinstance(control, Control) and control.items and model.prediction == "flow":
-        raise refuse(
-            "ControlNets of Stable Diffusion 3 take their hint as latents, which a control does not carry yet",
-            socket="control",
-            mend="use a model of the SD 1.x family with its ControlNet, or leave 'control' unwired",
-        )
+    for item in control.items if isinstance(control, Control) else ():
+        if item.vae is not None and item.vae.space.name != model.space.name:
+            raise fail(
+                "facts.mismatch",
+                f"the hint is encoded by a VAE of {item.vae.space.name}, the model's latents are {model.space.name}",
+                socket="control",
+                mend="wire the model's own VAE into control.apply",
+            )
 
 
 def _check_guidance(guidance: Guidance, inputs: Mapping[str, Any]) -> None:

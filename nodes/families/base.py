@@ -81,7 +81,7 @@ class Family(Protocol):
         hint: torch.Tensor,
         strength: float,
     ) -> Any:
-        """One ControlNet's residuals for `predict`; hint is [batch, 3, height, width], 0..1."""
+        """One ControlNet's residuals for `predict`; hint is [batch, 3, height, width], 0..1, or latents for SD 3."""
 
     def add_residuals(self, first: Any, second: Any) -> Any:
         """The sum of two ControlNets' residuals."""

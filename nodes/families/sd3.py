@@ -180,12 +180,20 @@ class SD3:
         hint: torch.Tensor,
         strength: float,
     ) -> Any:
-        """Refused: SD 3's ControlNets take the hint as latents, which this socket does not carry."""
-        raise refuse(
-            "ControlNets of Stable Diffusion 3 take their hint as latents, which a Control does not carry yet",
-            socket="control",
-            mend="use a model of the SD 1.x family with its ControlNet, or leave 'control' unwired",
-        )
+        """Residuals, one for every few blocks, of an SD 3 ControlNet; the hint is in latents [batch, 16, h, w].
+
+        Nets of the kind with `force_zeros_for_pooled_projection` were trained without pooled text.
+        """
+        blind = net.config.force_zeros_for_pooled_projection
+        return net(
+            hidden_states=x,
+            timestep=t.expand(x.shape[0]),
+            encoder_hidden_states=text,
+            pooled_projections=pooled.new_zeros(pooled.shape) if blind and pooled is not None else pooled,
+            controlnet_cond=hint,
+            conditioning_scale=strength,
+            return_dict=False,
+        )[0]
 
     def add_residuals(self, first: Any, second: Any) -> Any:
         """Block by block."""

@@ -47,15 +47,25 @@ def test_a_folder_tells_its_family_without_its_weights(net, world):
     assert net.base.component == "controlnet"
 
 
-def test_a_dits_controlnet_is_of_the_dits_family(home, models, tiny_sd3):
+@pytest.fixture
+def dit(home, models, tiny_sd3):
+    """A ControlNet of the DiT, its output layers not zero."""
     from diffusers import SD3ControlNetModel, SD3Transformer2DModel
 
     transformer = SD3Transformer2DModel.from_pretrained(tiny_sd3 / "transformer")
-    SD3ControlNetModel.from_transformer(transformer, num_layers=1).save_pretrained(models / "controlnet" / "tiny-dit")
-    found = control.load("tiny-dit")
-    assert found.family == load.model("tiny-sd3").model.family
-    built = found.build("cpu", "float32")
-    assert type(built) is SD3ControlNetModel
+    torch.manual_seed(6)
+    net = SD3ControlNetModel.from_transformer(transformer, num_layers=1, num_extra_conditioning_channels=0)
+    for block in (*net.controlnet_blocks, net.pos_embed_input.proj):
+        torch.nn.init.normal_(block.weight, std=0.2)
+    net.save_pretrained(models / "controlnet" / "tiny-dit")
+    return control.load("tiny-dit")
+
+
+def test_a_dits_controlnet_is_of_the_dits_family(dit):
+    from diffusers import SD3ControlNetModel
+
+    assert dit.family == load.model("tiny-sd3").model.family
+    assert type(dit.build("cpu", "float32")) is SD3ControlNetModel
 
 
 def test_what_is_no_controlnet_is_told_apart(home, models, tiny_controlnet, tiny_sd1):
@@ -169,3 +179,67 @@ def test_two_of_them_are_summed_in_any_order_and_the_same_net_may_stand_twice(ne
     assert not torch.allclose(both, picture(world, one), atol=1e-4)
     twice = apply(net, world["hint"], 0.5, previous=one)
     assert torch.allclose(picture(world, twice), picture(world, apply(net, world["hint"], 1.0)), atol=1e-4)
+
+
+# --- a DiT's -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dits_hint_needs_the_vae_of_the_model(dit, home, tiny_sd1):
+    with pytest.raises(WeftError, match="read their hint as latents") as refused:
+        apply(dit, Ref("0" * 32))
+    assert refused.value.problem.where.socket == "vae"
+    parts, wrong = load.model("tiny-sd3"), load.model("tiny-sd1").vae
+    prompt = text.encode(parts.text_encoder, "a red cube")
+    canvas = Latent(torch.zeros(1, 16, 32, 32), parts.model.space)
+    hint = Image(torch.zeros(1, 64, 64, 3))
+    with pytest.raises(WeftError, match="encoded by a VAE of") as refused:
+        sample(parts.model, prompt, canvas, cfg=1.0, control=apply(dit, hint, vae=wrong))
+    assert refused.value.code == "facts.mismatch"
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_a_dits_controlnet_is_the_pipelines(dit, tiny_sd3, models, monkeypatch, guidance):
+    from diffusers import SD3ControlNetModel, StableDiffusion3ControlNetPipeline
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    # The pipeline draws from the posterior without a seed; the mean is what both can agree on.
+    monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
+    parts = load.model("tiny-sd3")
+    net = SD3ControlNetModel.from_pretrained(models / "controlnet" / "tiny-dit")
+    pipe = StableDiffusion3ControlNetPipeline.from_pretrained(tiny_sd3, controlnet=net)
+    hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    asked = {"prompt": "a red cube", "negative_prompt": "blurry", "guidance_scale": guidance, "output_type": "latent"}
+    theirs = pipe(
+        **asked,
+        control_image=hint * 2 - 1,
+        height=64,
+        width=64,
+        num_inference_steps=4,
+        controlnet_conditioning_scale=0.6,
+        control_guidance_end=0.75,
+        generator=torch.Generator().manual_seed(5),
+    ).images
+    ours = sample(
+        parts.model,
+        text.encode(parts.text_encoder, "a red cube"),
+        Latent(torch.zeros(1, 16, 32, 32), parts.model.space),
+        text.encode(parts.text_encoder, "blurry"),
+        seed=5,
+        steps=4,
+        cfg=guidance,
+        control=apply(dit, Image(hint.movedim(1, -1)), 0.6, 0.0, 0.75, vae=parts.vae),
+    ).samples
+    if guidance == 1.0:
+        assert torch.equal(ours, theirs)
+    else:  # the pipeline encodes the hint twice, in a batch of two, which rounds otherwise
+        assert torch.allclose(ours, theirs, atol=1e-5)
+    plain = sample(
+        parts.model,
+        text.encode(parts.text_encoder, "a red cube"),
+        Latent(torch.zeros(1, 16, 32, 32), parts.model.space),
+        text.encode(parts.text_encoder, "blurry"),
+        seed=5,
+        steps=4,
+        cfg=guidance,
+    ).samples
+    assert not torch.allclose(plain, ours, atol=1e-3)
