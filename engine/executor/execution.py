@@ -1,31 +1,18 @@
-"""Executor: walk the frontier, skip what is known, tell the diary.
-
-    frontier says        run ──▶ waits for its inputs ──▶ ready ──▶ a lane ──▶ done: values, what follows wakes
-                         hit / saved ──▶ told, nothing to do            └──▶ failed: descendants are blocked
-
-`execute` is a generator of events; whoever iterates it drives the job, and closing it cancels. Steps run in lanes: one
-serial lane per device, and the cpu and io lanes beside it, so that decoding, encoding PNGs and saving overlap the
-device. A step that two jobs need is one *flight*: computed once, told to both, stopped when the last of them cancels.
-
-The executor knows no cache policy: it leases what is known and offers what was made.
-"""
+"""One job being carried out."""
 
 from __future__ import annotations
 
 import contextlib
 import heapq
 import queue
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine import places as places_room
-from engine.cache import Cache
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where
 from engine.events import (
     AlreadySaved,
@@ -48,150 +35,19 @@ from engine.events import (
 from engine.events import (
     State as JobState,
 )
+from engine.executor.shared import LANE_WIDTH, Engine, Flight, InlineLanes, Order
 from engine.graph import Graph, bind
-from engine.invoke import EngineRun, Hooks, Invoker, Stopwatch, raised
+from engine.invoke import EngineRun, Hooks, Stopwatch, raised
 from engine.keys import content_id, encode_template, output_id
-from engine.memory import Memory, is_out_of_memory
+from engine.memory import is_out_of_memory
 from engine.node import PLAIN_OR_NONE
-from engine.numerics import Numerics
-from engine.places import Places, file_id
-from engine.plan import Frontier, Live, Setting
-from engine.records import Records
-from engine.registry import Registry
+from engine.places import file_id
+from engine.plan import Frontier, Live
 from engine.run import State
 from engine.sockets import Ref, facts_of, fill, holes
 from engine.values import content_digest, nbytes, summary
 
-LANE_WIDTH = {"device": 1, "cpu": 2, "io": 4}
 MAX_NESTED = 8
-
-
-# --- what all jobs of an engine share ------------------------------------------------------------------------------
-
-
-class Lanes:
-    """Threads to run steps on: one per device, a few for cpu and io."""
-
-    def __init__(self) -> None:
-        """Threads are made when they are first needed."""
-        self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._lock = threading.Lock()
-
-    def submit(self, lane: str, device: str, work: Callable[[], None]) -> None:
-        """Run `work` on the lane, after what is queued there."""
-        name = f"device {device}" if lane == "device" else lane
-        with self._lock:
-            if name not in self._pools:
-                self._pools[name] = ThreadPoolExecutor(LANE_WIDTH[lane], thread_name_prefix=f"weft {name}")
-            pool = self._pools[name]
-        pool.submit(work)
-
-    def close(self) -> None:
-        """Let running steps end and stop the threads."""
-        with self._lock:
-            pools, self._pools = list(self._pools.values()), {}
-        for pool in pools:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-class InlineLanes(Lanes):
-    """Runs everything at once on the calling thread: for what is nested in a step, which already holds its lane."""
-
-    def submit(self, lane: str, device: str, work: Callable[[], None]) -> None:
-        """Run `work` now."""
-        work()
-
-
-@dataclass(eq=False)
-class _Flight:
-    """One computation and the jobs that wait for it."""
-
-    key: str
-    waiters: list[tuple[Execution, Live]] = field(default_factory=list)
-    landed: bool = False
-
-    def cancelled(self) -> bool:
-        return all(execution.cancelled() for execution, _ in list(self.waiters))
-
-    def tell(self, kind: str, *details: Any) -> None:
-        for execution, live in list(self.waiters):
-            execution.inbox.put((kind, live, details))
-
-
-class Flights:
-    """The computations under way, by step key."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        self._lock = threading.Lock()
-        self._open: dict[str, _Flight] = {}
-
-    def join(self, key: str, execution: Execution, live: Live) -> tuple[_Flight, bool]:
-        """The flight of this key, and whether the caller is its first and has to run it."""
-        with self._lock:
-            flight = self._open.get(key)
-            if flight is not None and not flight.landed and not flight.cancelled():
-                flight.waiters.append((execution, live))
-                return flight, False
-            flight = self._open[key] = _Flight(key, [(execution, live)])
-            return flight, True
-
-    def land(self, flight: _Flight, kind: str, *details: Any) -> None:
-        """It is over: tell every waiter."""
-        with self._lock:
-            flight.landed = True
-            if self._open.get(flight.key) is flight:
-                del self._open[flight.key]
-        flight.tell(kind, *details)
-
-
-@dataclass
-class Engine:
-    """What the jobs of one engine share."""
-
-    registry: Registry
-    places: Places
-    numerics: Numerics
-    memory: Memory
-    cache: Cache
-    records: Records
-    invoker: Invoker
-    lanes: Lanes = field(default_factory=Lanes)
-    flights: Flights = field(default_factory=Flights)
-    light_memo: dict[str, Any] = field(default_factory=dict)
-
-    def setting(self, **more: Any) -> Setting:
-        """What a frontier asks of the world."""
-        return Setting(
-            **{
-                "numerics": self.numerics,
-                "records": self.records,
-                "places": self.places,
-                "types": self.registry.types,
-                "known": self.cache.known,
-                "light_memo": self.light_memo,
-                **more,
-            }
-        )
-
-
-@dataclass
-class Order:
-    """One job, as the executor sees it."""
-
-    job: str
-    cancel: threading.Event = field(default_factory=threading.Event)
-    nonce: str = ""
-    flow: str = ""
-    again: bool = False
-    places: Places | None = None
-    numerics: Numerics | None = None
-    document: Mapping[str, Any] = field(default_factory=dict)
-    resolved: Mapping[str, Any] = field(default_factory=dict)
-    watched: Callable[[], bool] = lambda: True
-
-
-# --- one job -------------------------------------------------------------------------------------------------------
 
 
 class Execution:
@@ -372,12 +228,12 @@ class Execution:
             if not first:
                 return
         else:
-            flight = _Flight(live.key, [(self, live)])
+            flight = Flight(live.key, [(self, live)])
         self._lanes.submit(lane, self._numerics.device, lambda: self._perform(flight, live, inputs))
 
     # -- on the lane's thread
 
-    def _perform(self, flight: _Flight, live: Live, inputs: dict[str, Any]) -> None:
+    def _perform(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> None:
         """Run one step and tell its waiters how it went. Never raises."""
         token = places_room.CURRENT.set(self.places)
         try:
@@ -405,7 +261,7 @@ class Execution:
         finally:
             places_room.CURRENT.reset(token)
 
-    def _call(self, flight: _Flight, live: Live, inputs: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+    def _call(self, flight: Flight, live: Live, inputs: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
         run = EngineRun(
             self.prefix + live.path,
             self.engine.memory,
@@ -437,7 +293,7 @@ class Execution:
                 ) from None
             raise
 
-    def _hooks(self, flight: _Flight, live: Live, watch: Stopwatch) -> Hooks:
+    def _hooks(self, flight: Flight, live: Live, watch: Stopwatch) -> Hooks:
         shown = iter(range(1_000_000))
 
         def show(value: Any) -> None:
@@ -795,12 +651,3 @@ def _by_content(value: Any) -> tuple[Any, dict[str, Any]]:
 
 def _unexpected(live: Live, inputs: Mapping[str, Any], error: BaseException) -> Problem:
     return raised(live.spec, inputs, error).problem
-
-
-def execute(engine: Engine, graph: Graph, order: Order, targets: Sequence[str] | None = None) -> Iterator[Event]:
-    """Plan and run a graph, as a generator of events; leases are given back at its end."""
-    execution = Execution(engine, graph, order, targets)
-    try:
-        yield from execution.events()
-    finally:
-        execution.release()

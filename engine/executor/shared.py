@@ -1,0 +1,147 @@
+"""What the jobs of an engine share: its parts, its lanes, and the flights under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.cache import Cache
+from engine.invoke import Invoker
+from engine.memory import Memory
+from engine.numerics import Numerics
+from engine.places import Places
+from engine.plan import Live, Setting
+from engine.records import Records
+from engine.registry import Registry
+
+if TYPE_CHECKING:
+    from engine.executor.execution import Execution
+
+LANE_WIDTH = {"device": 1, "cpu": 2, "io": 4}
+
+
+class Lanes:
+    """Threads to run steps on: one per device, a few for cpu and io."""
+
+    def __init__(self) -> None:
+        """Threads are made when they are first needed."""
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, lane: str, device: str, work: Callable[[], None]) -> None:
+        """Run `work` on the lane, after what is queued there."""
+        name = f"device {device}" if lane == "device" else lane
+        with self._lock:
+            if name not in self._pools:
+                self._pools[name] = ThreadPoolExecutor(LANE_WIDTH[lane], thread_name_prefix=f"weft {name}")
+            pool = self._pools[name]
+        pool.submit(work)
+
+    def close(self) -> None:
+        """Let running steps end and stop the threads."""
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class InlineLanes(Lanes):
+    """Runs everything at once on the calling thread: for what is nested in a step, which already holds its lane."""
+
+    def submit(self, lane: str, device: str, work: Callable[[], None]) -> None:
+        """Run `work` now."""
+        work()
+
+
+@dataclass(eq=False)
+class Flight:
+    """One computation and the jobs that wait for it."""
+
+    key: str
+    waiters: list[tuple[Execution, Live]] = field(default_factory=list)
+    landed: bool = False
+
+    def cancelled(self) -> bool:
+        """Has every job that waits for it been cancelled?"""
+        return all(execution.cancelled() for execution, _ in list(self.waiters))
+
+    def tell(self, kind: str, *details: Any) -> None:
+        """Put a message into the inbox of every waiter."""
+        for execution, live in list(self.waiters):
+            execution.inbox.put((kind, live, details))
+
+
+class Flights:
+    """The computations under way, by step key."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._lock = threading.Lock()
+        self._open: dict[str, Flight] = {}
+
+    def join(self, key: str, execution: Execution, live: Live) -> tuple[Flight, bool]:
+        """The flight of this key, and whether the caller is its first and has to run it."""
+        with self._lock:
+            flight = self._open.get(key)
+            if flight is not None and not flight.landed and not flight.cancelled():
+                flight.waiters.append((execution, live))
+                return flight, False
+            flight = self._open[key] = Flight(key, [(execution, live)])
+            return flight, True
+
+    def land(self, flight: Flight, kind: str, *details: Any) -> None:
+        """It is over: tell every waiter."""
+        with self._lock:
+            flight.landed = True
+            if self._open.get(flight.key) is flight:
+                del self._open[flight.key]
+        flight.tell(kind, *details)
+
+
+@dataclass
+class Engine:
+    """What the jobs of one engine share."""
+
+    registry: Registry
+    places: Places
+    numerics: Numerics
+    memory: Memory
+    cache: Cache
+    records: Records
+    invoker: Invoker
+    lanes: Lanes = field(default_factory=Lanes)
+    flights: Flights = field(default_factory=Flights)
+    light_memo: dict[str, Any] = field(default_factory=dict)
+
+    def setting(self, **more: Any) -> Setting:
+        """What a frontier asks of the world."""
+        return Setting(
+            **{
+                "numerics": self.numerics,
+                "records": self.records,
+                "places": self.places,
+                "types": self.registry.types,
+                "known": self.cache.known,
+                "light_memo": self.light_memo,
+                **more,
+            }
+        )
+
+
+@dataclass
+class Order:
+    """One job, as the executor sees it."""
+
+    job: str
+    cancel: threading.Event = field(default_factory=threading.Event)
+    nonce: str = ""
+    flow: str = ""
+    again: bool = False
+    places: Places | None = None
+    numerics: Numerics | None = None
+    document: Mapping[str, Any] = field(default_factory=dict)
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    watched: Callable[[], bool] = lambda: True

@@ -1,0 +1,258 @@
+"""Binding: order, steps, loops. `Binder.graph` is the one pass that turns a net into a `Graph`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import networkx
+
+from engine.errors import Mend, WeftError, did_you_mean
+from engine.graph.bound import Bound, Const, Free, Graph, Keyed, Muted, Out, Several, Step, muted_by, outs
+from engine.graph.flow import FLOW, flow_spec, substitute
+from engine.graph.inputs import Inputs
+from engine.graph.layout import Raw
+from engine.graph.resolver import Resolver
+from engine.node import MISSING, Input, Output, coerce
+from engine.registry import Registry
+from engine.sockets import ANY, Type, fit, list_of
+from engine.workflow import Link, Net, Workflow
+
+MAX_FOLD = 10_000
+
+
+class Binder(Inputs):
+    """One pass of binding."""
+
+    def __init__(self, workflow: Workflow, registry: Registry) -> None:
+        """Nothing is bound yet; bodies of map and fold are bound once each."""
+        super().__init__(workflow, registry)
+        self.bodies: dict[str, Graph] = {}
+
+    def graph(self, net: Net, inside: frozenset[str], name: str = "", *, as_body: bool = False) -> Graph:
+        """The bound graph of a net; `inside` are the graphs it stands in, `name` its own when it is a body."""
+        as_body = as_body or bool(name)
+        place: tuple[str | int, ...] = ("graphs", name) if name else ()
+        raws: dict[str, Raw] = {}
+        self._expand(net, "", place, inside, raws, {}, "")
+        free = self._free(net, raws) if as_body else {}
+        resolver = Resolver(self, raws, free)
+        order = self._order(raws, resolver)
+        steps: dict[str, Step] = {}
+        types: dict[tuple[str, str], Type] = {}
+        free_types = self._free_types(net, raws) if as_body else {}
+        muted: dict[str, str] = {}
+        for path in order:
+            raw = raws[path]
+            if raw.spec is None or raw.node.type.startswith("#") or resolver.transparent(raw):
+                continue
+            if raw.node.mode == "mute":
+                muted[path] = path
+                continue
+            step = self._step(path, raw, resolver, types, free_types, muted, inside)
+            if step is not None:
+                steps[path] = step
+        outputs: dict[str, Bound] = {}
+        output_types: dict[str, Type] = {}
+        for label, target in net.outputs.items():
+            node_name, _, output = target.partition(".")
+            spot = f"outputs.{label}"
+            self.places[spot] = (*place, "outputs", label)
+            bound = resolver.link(Link(node_name, output), "", spot, None)
+            if bound is not None and not isinstance(bound, Muted):
+                outputs[label] = bound
+                if isinstance(bound, Out) and (bound.path, bound.output) in types:
+                    output_types[label] = types[bound.path, bound.output]
+                elif isinstance(bound, Free):
+                    output_types[label] = free_types.get(bound.name, ANY)
+        self._check_parameters(net, raws, place)
+        return Graph(steps, outputs, output_types, free_types, muted, tuple(self.lints))
+
+    # -- order
+
+    def _order(self, raws: Mapping[str, Raw], resolver: Resolver) -> list[str]:
+        wires: dict[str, None] = {}
+        edges: list[tuple[str, str]] = []
+        for path, raw in raws.items():
+            wires[path] = None
+            if raw.node.type.startswith("#"):
+                continue
+            for bound in resolver.inputs(path, raw).values():
+                edges.extend((out.path, path) for out in outs(bound))
+        net = networkx.DiGraph()
+        net.add_nodes_from(wires)
+        net.add_edges_from(edges)
+        try:
+            return list(networkx.topological_sort(net))
+        except networkx.NetworkXUnfeasible:
+            ring = [edge[0] for edge in networkx.find_cycle(net)]
+            shown = " -> ".join([*ring, ring[0]])
+            self.bad("graph.cycle", ring[0], f"the wires form a circle: {shown}", mend=Mend("cut one of these wires"))
+            return []
+
+    # -- one step
+
+    def _step(
+        self,
+        path: str,
+        raw: Raw,
+        resolver: Resolver,
+        types: dict[tuple[str, str], Type],
+        free_types: Mapping[str, Type],
+        muted: dict[str, str],
+        inside: frozenset[str],
+    ) -> Step | None:
+        spec = raw.spec
+        assert spec is not None
+        given = resolver.inputs(path, raw)
+        if raw.node.type in ("map", "fold"):
+            return self._loop(path, raw, given, types, free_types, muted, inside)
+        bound_vars: dict[str, Type] = {}
+        sources: list[tuple[str, Bound]] = []
+        by_name = spec.by_name
+        for name in given:
+            if name not in by_name:
+                hint = did_you_mean(name, by_name)
+                known = ", ".join(by_name) or "none"
+                message = f"'{raw.node.type}' has no input '{name}'.{hint}"
+                self.bad("graph.unknown_input", path, message, socket=name, mend=Mend(f"its inputs are: {known}"))
+        blame: str | None = None
+        for item in spec.inputs:
+            bound = given.get(item.name)
+            if bound is not None and (by := muted_by(bound) or self._reads_muted(bound, muted)):
+                if item.required or not isinstance(bound, Out | Muted):
+                    blame = blame or by
+                    continue
+                bound = None
+            if bound is None:
+                if item.required:
+                    self._missing(path, spec, item)
+                elif item.gather:
+                    sources.append((item.name, Several(()) if item.gather == "list" else Keyed(())))
+                else:
+                    sources.append((item.name, Const(None if item.default is MISSING else item.default)))
+                continue
+            made = self._input(path, raw, item, bound, types, free_types, bound_vars)
+            if made is not None:
+                sources.append((item.name, made))
+        if blame is not None:
+            muted[path] = blame
+            return None
+        for out in spec.outputs:
+            types[path, out.name] = substitute(out.type, bound_vars)
+        flow = raw.node.type if raw.node.type in FLOW else ""
+        return Step(path, spec, tuple(sources), flow)
+
+    @staticmethod
+    def _reads_muted(bound: Bound, muted: Mapping[str, str]) -> str | None:
+        return next((muted[out.path] for out in outs(bound) if out.path in muted), None) if muted else None
+
+    # -- map and fold
+
+    def _loop(
+        self,
+        path: str,
+        raw: Raw,
+        given: Mapping[str, Bound],
+        types: dict[tuple[str, str], Type],
+        free_types: Mapping[str, Type],
+        muted: dict[str, str],
+        inside: frozenset[str],
+    ) -> Step | None:
+        kind = raw.node.type
+        name = raw.node.body.removeprefix("#")
+        net = self.workflow.graphs.get(name)
+        if net is None:
+            hint = did_you_mean(name, self.workflow.graphs)
+            message = f"'{kind}' repeats a graph of this file; '{raw.node.body}' is not one.{hint}"
+            self.bad("graph.unknown_graph", path, message, mend=Mend('write "body": "#name"'))
+            return None
+        if name in inside:
+            self.bad("graph.recursion", path, f"the graph '#{name}' contains itself")
+            return None
+        blame = next((by for b in given.values() if (by := muted_by(b) or self._reads_muted(b, muted))), None)
+        if blame:
+            muted[path] = blame
+            return None
+        body = self.bodies.get(name)
+        if body is None:
+            body = self.bodies[name] = self.graph(net, inside | {name}, name)
+        sources: list[tuple[str, Bound]] = []
+        mapped: list[str] = []
+        for label, bound in given.items():
+            if label not in net.parameters:
+                hint = did_you_mean(label, net.parameters)
+                known = ", ".join(net.parameters) or "none"
+                message = f"'#{name}' has no parameter '{label}'.{hint}"
+                self.bad("graph.unknown_input", path, message, socket=label, mend=Mend(f"it has: {known}"))
+                continue
+            want = body.parameters.get(label, ANY)
+            over, made = self._loop_input(path, raw, label, want, bound, kind, types, free_types)
+            if over:
+                mapped.append(label)
+            if made is not None:
+                sources.append((label, made))
+        for label, parameter in net.parameters.items():
+            if label not in given and parameter.has_default:
+                sources.append((label, Const(parameter.default)))
+            elif label not in given and parameter.required:
+                self.bad("graph.missing_input", path, f"'{label}' needs a value or a wire", socket=label)
+        if kind == "map" and not mapped:
+            mend = Mend("give one of its inputs a list: [..., ...]")
+            self.bad("graph.type", path, "'map' has no list to go over", mend=mend)
+        for label in body.outputs:
+            inner = body.output_types.get(label, ANY)
+            types[path, label] = list_of(inner) if kind == "map" else inner
+        until = raw.node.extra.get("until", "")
+        turns = raw.node.extra.get("max", 0)
+        if kind == "fold":
+            if not isinstance(turns, int) or isinstance(turns, bool) or not 1 <= turns <= MAX_FOLD:
+                self.bad("graph.value", path, f"'max' must be a whole number from 1 to {MAX_FOLD}")
+                turns = 1
+            if until and until not in body.outputs:
+                self.bad("graph.value", path, f"'until' names '{until}', which is no output of '#{name}'")
+        outputs = tuple(Output(label, types[path, label]) for label in body.outputs)
+        spec = dataclasses.replace(flow_spec(kind), outputs=outputs)
+        return Step(path, spec, tuple(sources), kind, body, until, turns, tuple(mapped))
+
+    def _loop_input(
+        self,
+        path: str,
+        raw: Raw,
+        label: str,
+        want: Type,
+        bound: Bound,
+        kind: str,
+        types: Mapping[tuple[str, str], Type],
+        free_types: Mapping[str, Type],
+    ) -> tuple[bool, Bound | None]:
+        """Is this input gone over item by item, and the source for it."""
+        takes_list = want.name == "list"
+        over = False
+        if kind == "map" and not takes_list:
+            if isinstance(bound, Several):
+                over = True
+            elif isinstance(bound, Const):
+                over = isinstance(bound.value, list | tuple)
+            else:
+                over = self._type_of(bound, types, free_types).name == "list"
+        if isinstance(bound, Const):
+            values = bound.value if over else [bound.value]
+            item = Input(label, want)
+            try:
+                made = [Const(coerce(item, value)) if want.name != "any" else Const(value) for value in values]
+            except WeftError as error:
+                self.problems.extend(problem.at(path=path) for problem in error.problems)
+                return over, None
+            return over, Several(tuple(made)) if over else made[0]
+        if isinstance(bound, Several):
+            inner = Input(label, want)
+            each = [self._single(path, raw, inner, one, types, free_types, {}) for one in bound.items]
+            return over, Several(tuple(one for one in each if one is not None))
+        source = self._type_of(bound, types, free_types)
+        answer = fit(source, list_of(want) if over else want, self.registry.bases)
+        if not answer:
+            message = f"'{label}' takes {list_of(want) if over else want}, the wire carries {source}"
+            self.bad("graph.type", path, message, socket=label)
+            return over, None
+        return over, bound
