@@ -1,10 +1,9 @@
-"""Train the starter from zero: draw the pictures, then text, VAE, UNet and the decoder's polish.
+"""Train the starter from zero: draw the pictures, then text encoder, VAE and UNet.
 
-    python -m nodes.starter.train OUT_DIR [--stage pictures|text|vae|unet|decoder|all]
+    python -m nodes.starter.train OUT_DIR [--stage pictures|text|vae|unet|all]
 
 Everything is seeded. A stage that was cut off goes on from its checkpoint in OUT_DIR/checkpoints when it is
-started again; the model grows in OUT_DIR/model. `unet` and `decoder` need only `vae` before them and may run
-side by side.
+started again; the model grows in OUT_DIR/model.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from nodes.starter import pictures, train_text, train_unet, train_vae
 
-STAGES = ("pictures", "text", "vae", "unet", "decoder")
+STAGES = ("pictures", "text", "vae", "unet")
 
 
 def main() -> None:
@@ -46,10 +45,8 @@ def run(stage: str, out: Path, changes: dict[str, int]) -> None:
         print(f"text: {right:.1%} of held-out captions read without a fault")
     elif stage == "vae":
         print(f"vae: {train_vae.train(out, replace(train_vae.PLAN, **changes)):.2f} dB")  # type: ignore[arg-type]
-    elif stage == "unet":
-        train_unet.train(out, replace(train_unet.PLAN, **changes))  # type: ignore[arg-type]
     else:
-        print(f"decoder: {train_vae.polish(out, replace(train_vae.POLISH, **changes)):.2f} dB")  # type: ignore[arg-type]
+        train_unet.train(out, replace(train_unet.PLAN, **changes))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """The starter's VAE: 128×128 pictures to 4×16×16 latents and back.
 
-Two stages. `vae` trains encoder and decoder together, first on crops of 32 and 64 pixels, where steps are
-cheap, then on full pictures. Its latents are then whitened and written down for the UNet, after which the
-encoder never changes again; `decoder` polishes the other half alone, on those latents.
+Trained on crops of 32 and 64 pixels first, where steps are cheap, then on full pictures. Its latents are then
+whitened and written down for the UNet.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ COUNT = 32_768  # pictures in the training set
 CHANNELS = (16, 32, 64, 96)
 SCALE = 0.5  # not 1 and not SD's 0.18215: a constant written into a node shows at once
 PLAN = Plan(steps=3000, batch=8, rate=1.5e-3, seed=2, betas=(0.9, 0.98), decay=0.0)
-POLISH = Plan(steps=3000, batch=8, rate=6e-4, seed=3, betas=(0.9, 0.98), decay=0.0, ranks=1)
 
 
 def autoencoder(channels: tuple[int, ...] = CHANNELS) -> Any:
@@ -79,36 +77,6 @@ class VaeTask:
         return reconstruction(made, batch) + whisper
 
 
-@dataclass(frozen=True)
-class DecoderTask:
-    """Written-down latents in, pictures out: `start` is the folder of the whitened VAE."""
-
-    folder: Path
-    start: Path
-    count: int = COUNT
-    size: int = 128
-
-    def build(self) -> Module:
-        """The VAE with a frozen encoder."""
-        import torch
-        from diffusers import AutoencoderKL
-
-        vae: Any = AutoencoderKL.from_pretrained(self.start).to(memory_format=torch.channels_last)
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
-        return vae  # type: ignore[no-any-return]
-
-    def loss(self, model: Any, progress: float, count: int, rng: np.random.Generator) -> Tensor:
-        """Reconstruction from the posterior, with a little more noise: the UNet's latents are never exact."""
-        import torch
-
-        chosen = np.sort(rng.choice(self.count, count, replace=False))
-        pixels = pictures.render(self.folder, self.count, 1, self.size)
-        mean, std = torch.from_numpy(latents(self.folder, self.count)[chosen]).float().chunk(2, dim=1)
-        noise = torch.randn_like(mean) * torch.sqrt(std**2 + 0.04**2)
-        return reconstruction(model.decode((mean + noise) / SCALE).sample, _tensor(pixels[chosen]))
-
-
 def reconstruction(made: Tensor, real: Tensor) -> Tensor:
     """L1, squared error and L1 of the gradients, [batch, 3, h, w] each; pixels near an edge count up to five times.
 
@@ -156,27 +124,10 @@ def train(folder: Path, plan: Plan = PLAN, task: VaeTask | None = None) -> float
         starts = range(0, min(1024, task.count), 32)
         means = torch.cat([vae.encode(_tensor(pixels[i : i + 32])).latent_dist.mean for i in starts])  # [n, 4, h, w]
         whiten(vae, means.mean((0, 2, 3)), means.std((0, 2, 3)))
-    vae.save_pretrained(folder / "vae-whitened")
-    save(vae, folder)
     _write_latents(vae, pixels, _latents_path(task.folder, task.count))
-    return psnr(vae, task.size)
-
-
-def polish(folder: Path, plan: Plan = POLISH, task: DecoderTask | None = None) -> float:
-    """Train the decoder alone and write `vae/` again; returns the PSNR on fresh pictures."""
-    task = task or DecoderTask(folder / "data", folder / "vae-whitened")
-    average = fit(task, plan, folder / "checkpoints" / "decoder.pt")
-    vae: Any = task.build()
-    vae.load_state_dict(average)
-    save(vae.eval(), folder)
-    return psnr(vae, task.size)
-
-
-def save(vae: Any, folder: Path) -> None:
-    """Write the half-precision copy that ships."""
-    import copy
-
-    copy.deepcopy(vae).half().save_pretrained(folder / "model" / "vae", variant="fp16")
+    decibels = psnr(vae, task.size)
+    vae.half().save_pretrained(folder / "model" / "vae", variant="fp16")
+    return decibels
 
 
 def psnr(vae: Any, size: int, count: int = 48) -> float:
