@@ -417,7 +417,7 @@ class Execution:
         match kind:
             case "started":
                 self._ran = True
-                why = self.frontier.why(live)
+                why = self.frontier.reasons.why(live)
                 yield StepStarted(job=job, path=path, why=why, resumed=live.resumed, steps=len(live.checkpoints))
             case "progress":
                 done, total, text, left = details
@@ -465,9 +465,9 @@ class Execution:
                 self._leased[id] = self._leased.get(id, 0) + 1
             self.values[id] = found[1] if found is not None else value
         if owner is self:
-            work = self.frontier.work(live)
+            work = self.frontier.reasons.work(live)
             if not live.resumed:
-                self.engine.records.add_seconds(self.frontier.rate_key(live), outcome.seconds, work)
+                self.engine.records.add_seconds(self.frontier.reasons.rate_key(live), outcome.seconds, work)
             yield StepFinished(
                 job=job, path=path, seconds=outcome.seconds, bytes=outcome.bytes, peak=peak, cut_off=outcome.cut_off
             )
@@ -555,7 +555,7 @@ class Execution:
                     yield StepBlocked(job=job, path=self.prefix + live.path, by=self.prefix + self._culprit(live.path))
         if self._ran and self.order.flow:
             steps = {
-                live.path: self.frontier.input_digests(live)
+                live.path: self.frontier.reasons.input_digests(live)
                 for live in self.frontier.lives.values()
                 if live.key and live.inputs is not None
             }

@@ -1,0 +1,367 @@
+"""Forward: every step gets the templates of its inputs, and from them its key and its outputs.
+
+Light nodes are called, facts are compared, map, fold and switch unfold. Nothing is executed and no tensor exists.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from engine.errors import Problem, WeftError, Where, fail
+from engine.graph import Bound, Const, Free, Graph, Keyed, Out, Several
+from engine.keys import canonical, output_id, step_key, template_from_json
+from engine.node import Input, NodeSpec, arguments, dress, named_outputs, resolve
+from engine.places import file_id
+from engine.plan.state import Live, Order, Scope, Setting
+from engine.sockets import PLAIN, Ref, check_same, facts_of, holes
+
+MAX_UNFOLDED = 100_000
+
+
+class Blocked(Exception):
+    """A template waits for the content of cut-off outputs; control flow, never seen outside this room."""
+
+    def __init__(self, blockers: frozenset[str]) -> None:
+        self.blockers = blockers
+
+
+class Failed(Exception):
+    """A template would come from a step that cannot run; control flow, never seen outside this room."""
+
+    def __init__(self, by: str) -> None:
+        self.by = by
+
+
+class Forward:
+    """The forward walk."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Nothing is resolved yet."""
+        self.setting = setting
+        self.lives: dict[str, Live] = {}
+        self.maker: dict[str, tuple[str, str]] = {}
+        self.lints: list[Problem] = []
+        self._dependents: dict[str, set[str]] = {}
+        self._outlines: dict[str, Callable[[Ref], Any] | None] = {}
+
+    @abstractmethod
+    def _want_step(self, path: str) -> None:
+        """Make sure a step happens: effects in bodies are targets too."""
+
+    def _enter(self, graph: Graph, scope: Scope, order: Order, needed: set[str] | None = None) -> None:
+        """Lay out the steps of a graph under a prefix and resolve each."""
+        if len(self.lives) + len(graph.steps) > MAX_UNFOLDED:
+            raise fail("run.limit", f"the graph unfolds to more than {MAX_UNFOLDED:,} steps")
+        for index, (name, step) in enumerate(graph.steps.items()):
+            if needed is not None and name not in needed:
+                continue
+            path = scope.prefix + name
+            live = Live(step, path, scope, (*order, index, 1))
+            self.lives[path] = live
+            self._resolve(live)
+
+    def _resolve(self, live: Live) -> None:
+        """Compute what can be known of a step now. Called again when a blocker is settled."""
+        live.blockers = frozenset()
+        try:
+            self._compute(live)
+        except Blocked as blocked:
+            live.blockers = blocked.blockers
+            for blocker in blocked.blockers:
+                self._dependents.setdefault(blocker, set()).add(live.path)
+        except Failed as failed:
+            live.failed_by = failed.by
+        except WeftError as error:
+            live.problem = error.problem.at(path=live.path)
+
+    def _compute(self, live: Live) -> None:
+        flow = live.step.flow
+        if flow == "switch":
+            self._switch(live)
+            return
+        spec = live.spec
+        inputs = self._inputs(live)
+        live.inputs = inputs
+        if flow:
+            (self._map if flow == "map" else self._fold)(live, inputs)
+            return
+        facts = self._facts(live, inputs) if spec.facts else {}
+        if spec.lints:
+            self.lints.extend(p.at(path=live.path) for p in resolve(spec.lints)(**inputs))
+        if spec.light:
+            live.outputs = self._light(live, inputs)
+            return
+        self._heavy(live, inputs, facts)
+
+    def _inputs(self, live: Live) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        blockers: set[str] = set()
+        by_name = live.spec.by_name
+        scope = live.scope
+        for name, bound in live.step.sources:
+            if type(bound) is Const:
+                item = by_name.get(name)
+                found[name] = (
+                    dress(item, bound.value) if item is not None and (item.enum or item.variants) else bound.value
+                )
+                continue
+            try:
+                found[name] = self._template(bound, scope, by_name.get(name))
+            except Blocked as blocked:
+                blockers |= blocked.blockers
+        if blockers:
+            raise Blocked(frozenset(blockers))
+        return found
+
+    def _template(self, bound: Bound, scope: Scope, item: Input | None = None) -> Any:
+        if type(bound) is Out:
+            live = self.lives[scope.prefix + bound.path]
+            template = live.outputs.get(bound.output, _NOTHING)
+            if template is not _NOTHING:
+                return template
+            if live.problem is not None or live.failed_by:
+                raise Failed(live.failed_by or live.path)
+            raise Blocked(live.blockers or frozenset((live.path,)))
+        if isinstance(bound, Const):
+            return dress(item, bound.value) if item is not None else bound.value
+        if isinstance(bound, Free):
+            if bound.name not in scope.free:
+                raise fail("graph.missing_input", f"parameter '{bound.name}' has no value", socket=bound.name)
+            return scope.free[bound.name]
+        if isinstance(bound, Several):
+            return self._all(bound.items, scope, item)
+        if isinstance(bound, Keyed):
+            values = self._all([source for _, source in bound.items], scope, item)
+            return dict(zip((name for name, _ in bound.items), values, strict=True))
+        raise Failed(getattr(bound, "by", ""))
+
+    def _all(self, bounds: Sequence[Bound], scope: Scope, item: Input | None) -> list[Any]:
+        blockers: set[str] = set()
+        found = []
+        for bound in bounds:
+            try:
+                found.append(self._template(bound, scope, item))
+            except Blocked as blocked:
+                blockers |= blocked.blockers
+        if blockers:
+            raise Blocked(frozenset(blockers))
+        return found
+
+    def _files(self, spec: NodeSpec, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The ids of the files and models that literal inputs name."""
+        found = []
+        for item in spec.inputs:
+            kind = item.widget.get("kind")
+            if kind in ("model", "file"):
+                value = inputs.get(item.name)
+                if isinstance(value, str) and value:
+                    try:
+                        if kind == "model":
+                            path = self.setting.places.model(item.widget["models"], value)
+                        else:
+                            path = self.setting.places.file(item.widget["place"], value)
+                    except WeftError as error:
+                        raise error.at(socket=item.name) from None
+                    found.append((item.name, file_id(path)))
+        return found
+
+    def _light(self, live: Live, inputs: dict[str, Any]) -> dict[str, Any]:
+        spec = live.spec
+        memo = self.setting.light_memo
+        name = ""
+        if memo is not None:
+            try:
+                name = f"{spec.id}@{spec.version}|{self._files(spec, inputs)}|{canonical(inputs)}"
+            except TypeError:
+                memo = None
+            else:
+                if name in memo:
+                    known: dict[str, Any] = memo[name]
+                    return known
+        args, kwargs = arguments(spec, inputs)
+        try:
+            outputs = named_outputs(spec, spec.function(*args, **kwargs))
+        except WeftError:
+            raise
+        except Exception as error:
+            raise _raised(live, error) from error
+        if memo is not None:
+            if len(memo) > 4096:
+                memo.clear()
+            memo[name] = outputs
+        return outputs
+
+    def _heavy(self, live: Live, inputs: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> None:
+        spec, setting = live.spec, self.setting
+        if spec.lane == "device":
+            numerics = setting.numerics.digest
+        elif spec.lane == "cpu":
+            numerics = setting.numerics.host_digest
+        else:
+            numerics = ""
+        more: list[Any] = self._files(spec, inputs) if _reads_files(spec) else []
+        if spec.fingerprint:
+            more.append(("fingerprint", resolve(spec.fingerprint)(**inputs)))
+        if spec.volatile:
+            more.append(("volatile", setting.nonce, live.path))
+        source = setting.source_digest(spec)
+        keyed = (
+            inputs
+            if all(item.keyed for item in spec.inputs)
+            else {name: value for name, value in inputs.items() if spec.by_name[name].keyed}
+        )
+        live.key = key = step_key(spec.id, spec.version, source, numerics, keyed, more)
+        if spec.effect:
+            live.effect_key = step_key(spec.id, spec.version, source, str(setting.places.output), inputs, more)
+        passed = dict(spec.bypass) if spec.effect else {}
+        unsettled = []
+        for out in spec.outputs:
+            id = output_id(key, out.name)
+            if out.name in passed:
+                live.outputs[out.name] = inputs[passed[out.name]]
+            elif spec.cutoff or out.type.name in PLAIN or out.type.name in ("list", "choice"):
+                self.maker[id] = (live.path, out.name)
+                trace = setting.records.trace(id)
+                if trace is None:
+                    unsettled.append(out.name)
+                else:
+                    self._learn(live, out.name, trace)
+            else:
+                self.maker[id] = (live.path, out.name)
+                ref = Ref(id, facts.get(out.name, {}))
+                outline = self._outline(out.type.name)
+                live.outputs[out.name] = outline(ref) if outline else ref
+        live.unsettled = tuple(unsettled)
+
+    def _learn(self, live: Live, output: str, trace: str) -> None:
+        template = template_from_json(json.loads(trace))
+        live.outputs[output] = template
+        for ref in holes(template):
+            self.maker.setdefault(ref.id, (live.path, output))
+
+    def _outline(self, kind: str) -> Callable[[Ref], Any] | None:
+        if kind not in self._outlines:
+            spec = self.setting.types.get(kind)
+            cls = resolve(spec.path) if spec is not None and spec.recipe else None
+            self._outlines[kind] = getattr(cls, "outline", None)
+        return self._outlines[kind]
+
+    def _facts(self, live: Live, inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for rule in live.spec.facts:
+            if rule.kind == "same":
+                problem = check_same(rule, inputs)
+                if problem is not None:
+                    raise WeftError(problem)
+            elif rule.kind == "copy":
+                source, target = rule.sockets
+                name, _, fact = source.partition(".")
+                value = inputs.get(name)
+                known = facts_of(value).get(fact) if fact else value
+                if known is not None and not isinstance(known, Ref):
+                    output, _, goal = target.partition(".")
+                    found.setdefault(output, {})[goal] = known
+            else:
+                for output, facts in (resolve(rule.path)(**inputs) or {}).items():
+                    found.setdefault(output, {}).update(facts)
+        return found
+
+    # -- switch, map, fold
+
+    def _switch(self, live: Live) -> None:
+        sources = dict(live.step.sources)
+        choose = self._template(sources["choose"], live.scope)
+        if isinstance(choose, Ref):
+            raise fail("node.refused", "'choose' must be a number, a name or true/false", socket="choose")
+        named, options = sources.get("named"), sources.get("options")
+        if isinstance(named, Keyed) and named.items:
+            table: dict[Any, Bound] = dict(named.items)
+        elif isinstance(options, Several):
+            table = dict(enumerate(options.items))
+        else:
+            table = {}
+        chosen = table.get(int(choose) if isinstance(choose, bool | float) else choose)
+        if chosen is None:
+            shown = ", ".join(map(str, table)) or "none"
+            raise fail("node.refused", f"there is no option {choose!r}", socket="choose", mend=f"options are: {shown}")
+        live.outputs = {"value": self._template(chosen, live.scope)}
+
+    def _map(self, live: Live, inputs: dict[str, Any]) -> None:
+        step = live.step
+        body = step.body
+        assert body is not None
+        if not live.items:
+            lists = {name: inputs[name] for name in step.mapped}
+            for name, value in lists.items():
+                if not isinstance(value, list | tuple):
+                    raise fail("node.refused", f"'{name}' is no list", socket=name)
+            lengths = {name: len(value) for name, value in lists.items()}
+            if len(set(lengths.values())) > 1:
+                shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+                raise fail("node.refused", f"the lists differ in length: {shown}", mend="give lists of one length")
+            scopes = []
+            for index in range(next(iter(lengths.values()))):
+                free = {n: v[index] if n in lists else v for n, v in inputs.items()}
+                scopes.append(Scope(f"{live.path}/{index}/", free))
+            live.items = tuple(scopes)
+            for index, scope in enumerate(scopes):
+                self._enter(body, scope, (*live.order[:-1], 0, index))
+                self._body_effects(body, scope)
+        # Every blocker of every item, so that all items can be settled side by side.
+        blockers: set[str] = set()
+        outputs: dict[str, list[Any]] = {name: [] for name in body.outputs}
+        for scope in live.items:
+            for name, bound in body.outputs.items():
+                try:
+                    outputs[name].append(self._template(bound, scope))
+                except Blocked as blocked:
+                    blockers |= blocked.blockers
+        if blockers:
+            raise Blocked(frozenset(blockers))
+        live.outputs = dict(outputs)
+
+    def _fold(self, live: Live, inputs: dict[str, Any]) -> None:
+        step = live.step
+        body = step.body
+        assert body is not None
+        while True:
+            if len(live.items) == live.turn:
+                free = dict(inputs)
+                if live.turn:
+                    before = live.items[-1]
+                    for name, bound in body.outputs.items():
+                        if name in body.parameters:
+                            free[name] = self._template(bound, before)
+                scope = Scope(f"{live.path}/{live.turn}/", free)
+                live.items = (*live.items, scope)
+                self._enter(body, scope, (*live.order[:-1], 0, live.turn))
+                self._body_effects(body, scope)
+            scope = live.items[live.turn]
+            done = live.turn + 1 >= step.turns
+            if not done and step.until:
+                done = bool(self._template(body.outputs[step.until], scope))
+            if done:
+                live.outputs = {name: self._template(bound, scope) for name, bound in body.outputs.items()}
+                return
+            live.turn += 1
+
+    def _body_effects(self, body: Graph, scope: Scope) -> None:
+        for path in body.effects:
+            self._want_step(scope.prefix + path)
+
+
+_NOTHING = object()
+
+
+def _reads_files(spec: NodeSpec) -> bool:
+    return any(item.widget and item.widget.get("kind") in ("model", "file") for item in spec.inputs)
+
+
+def _raised(live: Live, error: Exception) -> WeftError:
+    report = "".join(traceback.format_exception(error))
+    message = f"'{live.spec.id}' raised {type(error).__name__}: {error}"
+    return WeftError(Problem("node.raised", message, Where(path=live.path), report=report))

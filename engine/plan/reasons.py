@@ -1,0 +1,70 @@
+"""Reasons: why a step runs, and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.errors import WeftError
+from engine.graph import Const, outs
+from engine.keys import canonical, hash_text
+from engine.node import resolve
+from engine.plan.state import Live, Setting
+
+
+class Reasons:
+    """Answers about the steps of one plan; reads the records once."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Nothing is read until somebody asks why."""
+        self.setting = setting
+        self._last: Mapping[str, Mapping[str, str]] | None = None
+
+    def seconds(self, live: Live) -> float | None:
+        """Expected seconds of a step, from earlier runs under the same numerics."""
+        rate = self.setting.records.rate(self.rate_key(live))
+        if rate is None:
+            return None
+        seconds = rate * self.work(live)
+        if live.resumed:
+            seconds *= 1 - live.resumed / len(live.checkpoints)
+        return seconds
+
+    def rate_key(self, live: Live) -> str:
+        """Under which name a step's seconds are kept."""
+        return f"{live.spec.id}@{live.spec.version}|{self.setting.numerics.digest}"
+
+    def work(self, live: Live) -> float:
+        """The step's units of work, by its own rule; 1 without one, or when the rule needs what is not known yet."""
+        if not live.spec.work or live.inputs is None:
+            return 1.0
+        try:
+            return float(resolve(live.spec.work)(**live.inputs))
+        except (WeftError, TypeError, KeyError, ZeroDivisionError):
+            return 1.0
+
+    def input_digests(self, live: Live) -> dict[str, str]:
+        """Short digests of a step's inputs, to tell at the next run which of them changed."""
+        return {name: hash_text(canonical(value))[:12] for name, value in (live.inputs or {}).items()}
+
+    def why(self, live: Live) -> str:
+        """Why a step runs: which inputs changed since the last run of this workflow."""
+        if live.spec.volatile:
+            return "it never reuses a result"
+        if self._last is None:
+            self._last = self.setting.records.last(self.setting.flow) if self.setting.flow else {}
+        before = self._last.get(live.path)
+        if before is None:
+            return "new"
+        changed = [name for name, value in self.input_digests(live).items() if before.get(name) != value]
+        if not changed:
+            return "its result is no longer there"
+        own = [name for name, bound in live.step.sources if name in changed and isinstance(bound, Const)]
+        if own:
+            return f"{' and '.join(own)} changed"
+        sources = dict(live.step.sources)
+        causes = sorted({out.path for name in changed if name in sources for out in outs(sources[name])})
+        return (
+            f"{' and '.join(changed)} changed (from {', '.join(causes)})"
+            if causes
+            else f"{' and '.join(changed)} changed"
+        )
