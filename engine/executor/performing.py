@@ -1,0 +1,222 @@
+"""One step on its lane's thread: call the node, name its outputs, tell the waiters how it went."""
+
+from __future__ import annotations
+
+import queue
+import traceback
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import places as places_room
+from engine.errors import Cancelled, Mend, Problem, WeftError, Where
+from engine.executor.shared import Engine, Flight, Order
+from engine.invoke import EngineRun, Hooks, Stopwatch, raised
+from engine.keys import content_id, encode_template, output_id
+from engine.memory import is_out_of_memory
+from engine.node import PLAIN_OR_NONE
+from engine.numerics import Numerics
+from engine.places import Places, file_id
+from engine.plan import Live
+from engine.run import State
+from engine.sockets import Ref, facts_of, holes
+from engine.values import content_digest, nbytes, summary
+
+MAX_NESTED = 8
+
+
+class Performing:
+    """The part of an execution that runs on the lanes' threads. It only reads the job, and answers by messages."""
+
+    engine: Engine
+    order: Order
+    prefix: str
+    depth: int
+    places: Places
+    inbox: queue.SimpleQueue[tuple[str, Live, tuple[Any, ...]]]
+    values: dict[str, Any]
+    _numerics: Numerics
+    _kept: set[str]
+
+    @abstractmethod
+    def _hold(self, id: str, value: Any, seconds: float) -> None:
+        """Keep a value for the job."""
+
+    @abstractmethod
+    def _nested(self, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a workflow inside a step."""
+
+    def _perform(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> None:
+        """Run one step and tell its waiters how it went. Never raises."""
+        token = places_room.CURRENT.set(self.places)
+        try:
+            if flight.cancelled():
+                raise Cancelled
+            self.inbox.put(("started", live, ()))
+            watch = Stopwatch()
+            device = self.engine.memory.device(self._numerics.device) if live.spec.lane == "device" else None
+            if device is not None:
+                device.peak(reset=True)
+            result = self._call(flight, live, inputs, watch)
+            peak = device.peak() if device is not None else None
+            outcome = self._outcome(live, result, watch.seconds())
+            self.engine.flights.land(flight, "done", outcome, self, peak)
+        except Cancelled:
+            self.engine.flights.land(flight, "cancelled")
+        except WeftError as error:
+            if error.code == "node.mutated":
+                for value in inputs.values():
+                    self.engine.cache.drop_sharing(value)
+            self.engine.flights.land(flight, "failed", error.problem, inputs)
+        except BaseException as error:
+            problem = _unexpected(live, inputs, error)
+            self.engine.flights.land(flight, "failed", problem, inputs)
+        finally:
+            places_room.CURRENT.reset(token)
+
+    def _call(self, flight: Flight, live: Live, inputs: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+        run = EngineRun(
+            self.prefix + live.path,
+            self.engine.memory,
+            self._numerics,
+            self._hooks(flight, live, watch),
+            self.order.document,
+            self.order.resolved,
+        )
+        try:
+            return self.engine.invoker.call(live.spec, inputs, run)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            # The traceback's frames pin the activations that have to go.
+            traceback.clear_frames(error.__traceback__)
+        freed = self.engine.memory.free_everything(self._numerics.device)
+        flight.tell("retried", freed)
+        try:
+            return self.engine.invoker.call(live.spec, inputs, run)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise WeftError(
+                    Problem(
+                        "device.memory",
+                        f"'{live.spec.id}' needs more memory than {self._numerics.device} has",
+                        Where(),
+                        Mend("use a smaller size or batch, a lower dtype, or tiled decoding"),
+                    )
+                ) from None
+            raise
+
+    def _hooks(self, flight: Flight, live: Live, watch: Stopwatch) -> Hooks:
+        shown = iter(range(1_000_000))
+
+        def show(value: Any) -> None:
+            id = f"{live.key}.shown{next(shown)}"
+            self._hold(id, value, watch.seconds())
+            self._kept.add(id)
+            flight.tell("shown", id, summary(value))
+
+        def preview(picture: Callable[[], Any], done: int, total: int) -> None:
+            if self.order.watched():
+                flight.tell("preview", picture, done, total)
+
+        def resume() -> State | None:
+            if not live.resumed:
+                return None
+            found: State | None = self.values.get(live.checkpoints[live.resumed - 1])
+            return found
+
+        def checkpoint(state: State) -> None:
+            if state.index < len(live.checkpoints):
+                self.engine.cache.put(live.checkpoints[state.index], state, watch.seconds())
+
+        return Hooks(
+            progress=lambda done, total, text: flight.tell("progress", done, total, text, watch.left(done, total)),
+            preview=preview,
+            show=show,
+            cancelled=flight.cancelled,
+            resume=resume,
+            checkpoint=checkpoint,
+            nested=lambda workflow, values: self._nested(live, workflow, values),
+        )
+
+    def _outcome(self, live: Live, result: dict[str, Any], seconds: float) -> Outcome:
+        """Name the outputs, offer them to the cache, note what is to be remembered."""
+        values: dict[str, Any] = {}
+        traces: dict[str, str] = {}
+        same = True
+        passed = dict(live.spec.bypass) if live.spec.effect else {}
+        for out in live.spec.outputs:
+            if out.name in passed:
+                continue
+            id = output_id(live.key, out.name)
+            value = result[out.name]
+            if (
+                out.name not in live.unsettled
+                and isinstance(live.outputs.get(out.name), Ref)
+                and (live.outputs[out.name].id == id)
+            ):
+                values[id] = value
+                continue
+            known = live.outputs.get(out.name)
+            if known is not None and not list(holes(known)) and out.name not in live.unsettled:
+                continue  # a plain value the trace table already told
+            if out.type.name not in _BY_CONTENT and not live.spec.cutoff:
+                values[id] = value
+                continue
+            template, found = _by_content(value)
+            if out.name in live.unsettled:
+                values.update(found)
+                trace = encode_template(template)
+                same &= self.engine.records.add_trace(id, trace)
+                traces[out.name] = trace
+            else:
+                # Known by its trace, computed again because the value was gone: filed under the names promised.
+                promised = [ref.id for ref in holes(known)]
+                values.update(zip(promised, found.values(), strict=False))
+        files: tuple[str, ...] = ()
+        if live.spec.effect:
+            names = result.get("files") or []
+            files = tuple(str(self.places.output / name) for name in names)
+            receipt = [(file, file_id(Path(file))) for file in files if Path(file).is_file()]
+            if receipt and not live.spec.volatile:
+                self.engine.records.add_receipt(live.effect_key, receipt)
+        size = sum(nbytes(value) for value in values.values())
+        for id, value in values.items():
+            values[id] = self.engine.cache.put(id, value, seconds) if not live.spec.volatile else value
+        return Outcome(values, traces, files, seconds, size, bool(traces) and same)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a step."""
+
+    values: dict[str, Any]
+    traces: dict[str, str]
+    files: tuple[str, ...]
+    seconds: float
+    bytes: int
+    cut_off: bool
+
+
+_BY_CONTENT = ("int", "float", "str", "bool", "list", "choice")
+
+
+def _by_content(value: Any) -> tuple[Any, dict[str, Any]]:
+    """A cut-off value as a template: plain values as they are, everything else by its content digest."""
+    if isinstance(value, PLAIN_OR_NONE):
+        return value, {}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        templates, found = [], {}
+        for item in value:
+            template, inner = _by_content(item)
+            templates.append(template)
+            found.update(inner)
+        return templates, found
+    id = content_id(content_digest(value))
+    return Ref(id, facts_of(value)), {id: value}
+
+
+def _unexpected(live: Live, inputs: Mapping[str, Any], error: BaseException) -> Problem:
+    return raised(live.spec, inputs, error).problem
