@@ -82,7 +82,10 @@ def _tuned(part: Any) -> Iterator[Any]:
 
 def _activate(part: Any, wanted: Mapping[str, float]) -> None:
     """Switch exactly these adapters on, at these strengths and in this order; the others off."""
-    names = [name for name in wanted if name in loaded(part)]
+    there = loaded(part)
+    if not there:
+        return  # a module that never had one pays nothing, not even peft's import
+    names = [name for name in wanted if name in there]
     for layer in _tuned(part):
         layer.enable_adapters(bool(names))
         if names:

@@ -1,7 +1,10 @@
 """Adapters on a live module: exact on, exact off, and only what fits."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from nodes.families.adapters import attach_adapters, loaded
 from nodes.families.lora_file import read_lora
 from nodes.types import Adapter
 
+ROOT = Path(__file__).resolve().parents[3]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
@@ -157,6 +161,16 @@ def test_half_precision_takes_the_adapter_in_the_modules_dtype(unet, files):
     assert {parameter.dtype for parameter in module.parameters()} == {torch.bfloat16}
 
 
+def test_a_model_without_loras_does_not_even_import_peft():
+    code = (
+        "import sys; from nodes.families.adapters import attach_adapters;"
+        "from nodes.types import *; import torch;"
+        "attach_adapters(torch.nn.Linear(2, 2), Denoiser(Weights('w', 'unet', ''), 'sd1', LatentSpace('sd1', 4, 8)))();"
+        "assert not {'peft', 'diffusers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 # --- the ways of naming --------------------------------------------------------------------------------------------
 
 
@@ -251,6 +265,36 @@ def test_a_text_encoders_share_acts_there_and_only_there(home, tiny_sd1, tmp_pat
         assert not torch.equal(encoders["text_encoder"](ids)[0], before)
         undo()
         assert torch.equal(encoders["text_encoder"](ids)[0], before)
+
+
+def test_kohyas_file_for_both_unet_and_text_encoder_is_the_pipelines(home, tiny_sd1, tmp_path):
+    from diffusers import StableDiffusionPipeline
+
+    parts = load.model("tiny-sd1")
+    generator = torch.Generator().manual_seed(3)
+    layers = {
+        "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k": (16, 32),
+        "lora_te_text_model_encoder_layers_0_self_attn_q_proj": (32, 32),
+    }
+    width = parts.text_encoder.build("cpu", "float32")["text_encoder"].config.intermediate_size
+    layers["lora_te_text_model_encoder_layers_1_mlp_fc1"] = (width, 32)
+    state = {}
+    for name, (out, into) in layers.items():
+        state[f"{name}.lora_down.weight"] = torch.randn(4, into, generator=generator)
+        state[f"{name}.lora_up.weight"] = torch.randn(out, 4, generator=generator)
+        state[f"{name}.alpha"] = torch.tensor(2.0)
+    save_file(state, tmp_path / "both.safetensors")
+    file = read_lora(tmp_path / "both.safetensors")
+    assert file.encoders == ("text_encoder",)
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_sd1, safety_checker=None)
+    pipe.load_lora_weights(tmp_path, weight_name="both.safetensors")
+    out = lora.apply(parts.model, file, 1.0, parts.text_encoder)
+    assert torch.equal(fresh(parts.model, (file, 1.0)), forward(pipe.unet))
+    encoders = parts.text_encoder.build("cpu", "float32")
+    attach_adapters(encoders, out.text_encoder)
+    ids = torch.arange(10)[None] % 5
+    with torch.no_grad():
+        assert torch.equal(encoders["text_encoder"](ids)[0], pipe.text_encoder(ids)[0])
 
 
 # --- what does not fit ---------------------------------------------------------------------------------------------
