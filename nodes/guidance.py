@@ -32,3 +32,12 @@ def classifier_free_guidance(
     if start >= stop:
         raise refuse(f"guidance would never act: start {start:g} is not before stop {stop:g}", socket="stop")
     return Guidance(scale, rescale, start, stop, mode)
+
+
+@node("guidance.embedded", light=True, output="guidance", aliases=("FluxGuidance",))
+def embedded(scale: Annotated[float, Range(1, 100, 0.1, soft=(1, 15))] = 8.5) -> Guidance:
+    """The guidance scale as an input of the model, for models that guidance was distilled into (LCM's own UNets).
+
+    One forward a step, no negative prompt (Meng et al. 2022, arXiv 2210.03142; Luo et al. 2023, 2310.04378).
+    """
+    return Guidance(1.0, kind="embedded", options=(("scale", scale),))

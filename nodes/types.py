@@ -362,7 +362,8 @@ class Guidance:
 
     `start`..`stop` is the range of steps (fractions) in which it acts, `rescale` the share of CFG rescaling
     (Lin et al. 2023), `mode` whether both predictions share a forward (`batched`) or not (`sequential`): they differ by
-    rounding, so it is part of the key. `kind` and `options` name diffusers' other guiders.
+    rounding, so it is part of the key. `kind` is `cfg`, or `embedded` for models that take the scale as an input
+    (`options` has it then); other kinds name diffusers' other guiders.
     """
 
     scale: float = 7.0

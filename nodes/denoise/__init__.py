@@ -12,7 +12,7 @@ from engine.node import Help, Range, Seed, Steps, node
 from engine.run import Run
 from engine.sockets import rule, same
 from nodes import schedule as schedules
-from nodes.denoise.active import Settings, active, check, work
+from nodes.denoise.active import Settings, active, check, embedded_scale, work
 from nodes.denoise.loop import denoise as steps_of
 from nodes.denoise.loop import go_on, keeper, noisy, snapshot
 from nodes.denoise.predict import Model, guided
@@ -67,7 +67,7 @@ def sample(
 
     settings = Settings.of(inputs)
     check(**inputs)
-    family, (batch, _, height, width) = family_of(model), latent.samples.shape
+    family, (batch, height, width) = family_of(model), _shape(model, latent)
     sides = 2 if settings.guidance.scale != 1 and settings.guidance.mode == "batched" else 1
     room = family.working_bytes(model, batch * sides, height, width, 4 if run.dtype == "float32" else 2)
     with ExitStack() as stack:
@@ -77,12 +77,25 @@ def sample(
         like = next(module.parameters())
         samples = latent.samples.to(like.device, like.dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
-        ready = Model(family, module, hints)
+        ready = Model(family, module, hints, embedded_scale(settings.guidance))
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, like.device, tokens)
         predict = guided(ready, positive, negative, settings.guidance, control, len(timetable.timesteps))
         x = _loop(run, settings, timetable, predict, latent, samples)
     return replace(latent, samples=x.float())
+
+
+def _shape(model: Denoiser, latent: Latent) -> tuple[int, int, int]:
+    """Batch, height and width of the latents, which must be the model's own."""
+    shape, space = tuple(latent.samples.shape), model.space
+    if len(shape) != 4 or shape[1] != space.channels or latent.space.name != space.name:
+        raise fail(
+            "facts.mismatch",
+            f"the latents are {list(shape)} of {latent.space.name}, the model takes {space.channels} of {space.name}",
+            socket="latent",
+            mend="encode the picture with the model's own VAE, or make the canvas for this model",
+        )
+    return shape[0], shape[2], shape[3]
 
 
 def _loop(

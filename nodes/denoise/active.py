@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import fail, refuse
-from engine.sockets import Ref, facts_of
+from engine.sockets import Facts, Ref, facts_of
 from nodes import schedule as schedules
 from nodes.types import Conditioning, Control, ControlItem, Denoiser, Entry, Guidance, Noise, Schedule
 
@@ -66,6 +66,11 @@ def guided_at(guidance: Guidance, index: int, total: int) -> bool:
     return guidance.scale != 1 and acts(index, total, guidance.start, guidance.stop)
 
 
+def embedded_scale(guidance: Guidance) -> float:
+    """The scale that a model with guidance distilled into it takes as an input; 1 is none."""
+    return float(dict(guidance.options).get("scale", 1.0)) if guidance.kind == "embedded" else 1.0
+
+
 def control_at(control: Control | None, index: int, total: int) -> tuple[ControlItem, ...]:
     """The ControlNets that act in a step."""
     items = () if control is None else control.items
@@ -89,7 +94,7 @@ def active(**inputs: Any) -> tuple[Any, ...]:
     def step(index: int) -> Iterator[Any]:
         guided = guided_at(guidance, index, total)
         yield first if index == 0 else ()
-        yield scales if guided else ()
+        yield scales if guided or guidance.kind != "cfg" else ()
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
             yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area) for one in found)
@@ -136,13 +141,20 @@ def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any])
             mend="use the plain model; a mask on the latent inpaints with any model",
         )
     guidance = settings.guidance
-    if model.distilled_guidance and not isinstance(guidance, Ref) and guidance.scale != 1:
+    if isinstance(guidance, Ref):
+        pass
+    elif guidance.kind == "embedded" and dict(model.config).get("time_cond_proj_dim") is None:
+        raise refuse("this model takes no guidance scale as an input", socket="guidance", mend="use guidance.cfg")
+    elif model.distilled_guidance and guidance.scale != 1:
         socket = "guidance" if inputs.get("guidance") else "cfg"
         edits = [{"set": "cfg", "value": 1.0}] if socket == "cfg" else []
         message = (
             f"this model was distilled with guidance inside it; a scale of {guidance.scale:g} would guide it twice"
         )
-        raise fail("node.refused", message, socket=socket, mend="set the scale to 1", edits=edits)
+        raise fail(
+            "node.refused", message, socket=socket, mend="set the scale to 1, or wire guidance.embedded", edits=edits
+        )
+    _check_size(model, facts_of(inputs["latent"]))
     control = inputs.get("control")
     for item in control.items if isinstance(control, Control) else ():
         if item.vae is not None and item.vae.space.name != model.space.name:
@@ -154,8 +166,24 @@ def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any])
             )
 
 
+def _check_size(model: Denoiser, latent: Facts) -> None:
+    """A DiT cuts the latents into whole patches and has learnt so many places for them."""
+    config = dict(model.config)
+    patch, most = config.get("patch_size"), config.get("pos_embed_max_size")
+    for side in ("width", "height"):
+        if not patch or side not in latent:
+            continue
+        step = int(model.space.factor * patch)
+        if latent[side] % step:
+            message = f"the {side} of {latent[side]} pixels is no multiple of {step}, which this model needs"
+            raise refuse(message, socket="latent", mend=f"use {latent[side] // step * step or step}")
+        if most and latent[side] > most * step:
+            message = f"the {side} of {latent[side]} pixels is more than this model can place"
+            raise refuse(message, socket="latent", mend=f"use at most {most * step}")
+
+
 def _check_guidance(guidance: Guidance, inputs: Mapping[str, Any]) -> None:
-    if guidance.kind != "cfg":
+    if guidance.kind not in ("cfg", "embedded"):
         raise refuse(f"denoise.sample does not know guidance of the kind {guidance.kind}", socket="guidance")
     if guidance.scale != 1 and inputs.get("negative") is None:
         raise refuse(

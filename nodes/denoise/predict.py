@@ -27,6 +27,7 @@ class Model:
     family: Family
     module: Any
     controls: Sequence[tuple[ControlItem, Any, torch.Tensor]]  # item, module, hint [batch or 1, 3, height, width]
+    scale: float = 1.0
     texts: dict[tuple[int, ...], tuple[Any, Any]] = field(default_factory=dict)
 
     def forward(
@@ -43,7 +44,7 @@ class Model:
                 hints = _repeat(hint, many.shape[0])
                 more = self.family.control(net, many, t, text, pooled, hints, item.strength)
                 residuals = more if residuals is None else self.family.add_residuals(residuals, more)
-        return list(self.family.predict(self.module, many, t, text, pooled, residuals).chunk(len(entries)))
+        return list(self.family.predict(self.module, many, t, text, pooled, residuals, self.scale).chunk(len(entries)))
 
     def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any]:
         """Embeddings and pooled of these entries for the whole batch, made once."""

@@ -68,8 +68,12 @@ class Family(Protocol):
         text: torch.Tensor,
         pooled: torch.Tensor | None,
         residuals: Any = None,
+        scale: float = 1.0,
     ) -> torch.Tensor:
-        """One forward: what the model predicts for x [batch, channel, h, w] at timestep t."""
+        """One forward: what the model predicts for x [batch, channel, h, w] at timestep t.
+
+        `scale` is the guidance scale for models that take it as an input, because guidance was distilled into them.
+        """
 
     def control(
         self,

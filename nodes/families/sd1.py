@@ -134,13 +134,16 @@ class SD1:
         text: torch.Tensor,
         pooled: torch.Tensor | None,
         residuals: Any = None,
+        scale: float = 1.0,
     ) -> torch.Tensor:
         """The UNet's forward, ControlNet residuals added to its skips and middle."""
         down, mid = residuals if residuals is not None else (None, None)
+        width = module.config.time_cond_proj_dim
         out: torch.Tensor = module(
             x,
             t,
             encoder_hidden_states=text,
+            timestep_cond=None if width is None else _scale_embedding(scale, width).repeat(x.shape[0], 1).to(x),
             down_block_additional_residuals=down,
             mid_block_additional_residual=mid,
             return_dict=False,
@@ -175,6 +178,16 @@ class SD1:
     def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
         """About 60 maps of the first block's 320 channels are alive at the top resolution, attention included."""
         return batch * height * width * 320 * 60 * item
+
+
+def _scale_embedding(scale: float, width: int) -> torch.Tensor:
+    """The guidance scale as sinusoids [1, width], for UNets it was distilled into (Meng et al. 2022, section 3.1)."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    w = torch.tensor([scale - 1.0])
+    found: torch.Tensor = StableDiffusionPipeline.get_guidance_scale_embedding(None, w, width)
+    return found
 
 
 def unknown(config: Mapping[str, Any]) -> Exception:

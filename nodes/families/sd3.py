@@ -18,7 +18,10 @@ from nodes.types import ControlNet, Denoiser, LatentSpace, TextEncoder, Weights,
 if TYPE_CHECKING:
     import torch
 
-CONFIG = ("in_channels", "out_channels", "joint_attention_dim", "pooled_projection_dim", "sample_size", "patch_size")
+CONFIG = (
+    *("in_channels", "out_channels", "joint_attention_dim", "pooled_projection_dim"),
+    *("sample_size", "patch_size", "pos_embed_max_size"),
+)
 TRAINING = {"num_train_timesteps": 1000, "shift": 3.0, "prediction_type": "flow"}
 CLIPS = ("text_encoder", "text_encoder_2")
 T5 = "text_encoder_3"
@@ -158,6 +161,7 @@ class SD3:
         text: torch.Tensor,
         pooled: torch.Tensor | None,
         residuals: Any = None,
+        scale: float = 1.0,
     ) -> torch.Tensor:
         """The transformer's forward: the velocity at t (Esser et al. 2024, eq. 13)."""
         out: torch.Tensor = module(

@@ -396,11 +396,16 @@ def test_each_step_has_a_name_of_its_own():
         {"model": recipe(prediction="v_prediction")},
         {"guidance": Guidance(5.0, mode="sequential")},
         {"noise": Noise(1, single_stream=True)},
+        {"guidance": guidance.embedded(3.0)},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_what_matters_from_the_start_names_every_step_anew(change):
     assert shared(chain(), chain(**change)) == 0
+
+
+def test_another_embedded_scale_names_every_step_anew():
+    assert shared(chain(guidance=guidance.embedded(3.0)), chain(guidance=guidance.embedded(4.0))) == 0
 
 
 def test_a_late_change_keeps_the_names_of_the_early_steps():
@@ -512,6 +517,10 @@ def test_a_distilled_model_takes_no_guidance(sd1):
     assert distilled.sample(cfg=1.0).shape == (1, 4, 16, 16)
 
 
+def test_a_scale_as_an_input_needs_a_model_that_has_one(sd1):
+    assert sd1.refused(guidance=guidance.embedded(8.0)).problem.where.socket == "guidance"
+
+
 def test_an_inpainting_model_is_refused_with_what_to_use(sd1):
     with pytest.raises(WeftError, match="9 channels"):
         denoise.check(**inputs(model=recipe(config=(("in_channels", 9),))))
@@ -549,6 +558,31 @@ def test_what_does_not_belong_together_is_an_error_on_the_socket_before_anything
     rules = [rule for rule in spec_of(denoise.sample).facts if rule.kind == "same"]
     problems = [problem for rule in rules if (problem := check_same(rule, given)) is not None]
     assert [problem.where.socket for problem in problems] == [socket]
+
+
+def test_latents_of_another_model_are_refused_before_torch_meets_them(sd1, sd3):
+    assert sd1.refused(sd3.latent()).code == "facts.mismatch"
+    video = replace(sd1.latent(), samples=torch.zeros(1, 4, 2, 16, 16))
+    assert sd1.refused(video).problem.where.socket == "latent"
+
+
+def test_a_size_that_a_transformer_cannot_place_is_refused_while_planning(sd3):
+    for width, mend in ((66, "use 64"), (2, "use 4"), (500, "use at most 384")):
+        latent = Ref("canvas", {"latent_space": "sd3", "width": width, "height": 64})
+        with pytest.raises(WeftError) as caught:
+            denoise.check(**inputs(model=sd3.model, latent=latent))
+        assert caught.value.problem.mend.text == mend
+
+
+@pytest.mark.parametrize("name", ["sd1", "sd3"])
+def test_half_precision_runs_and_comes_near_full(request, name):
+    parts = request.getfixturevalue(name)
+    with using_ambient(EngineRun("", MEMORY, Numerics(device="cpu", dtype="bfloat16"))):
+        given = {"seed": 3, "steps": STEPS, "cfg": 1.0}
+        half = denoise.sample(parts.model, parts.red, parts.latent(), **given).samples
+    full = parts.sample(cfg=1.0)
+    assert half.dtype == torch.float32
+    assert float((half - full).std() / full.std()) < 0.05
 
 
 def test_the_result_has_the_latents_facts():

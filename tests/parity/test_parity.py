@@ -265,6 +265,24 @@ def test_several_controlnets_are_the_pipelines(home, tiny_controlnet):
     assert torch.equal(ours.sample(ours.canvas(), control=Control(items)), reference)
 
 
+@pytest.mark.parametrize("scale", [1.0, 8.5])
+def test_guidance_as_an_input_is_the_pipelines(home, tiny_sd1, scale):
+    import shutil
+
+    from diffusers import UNet2DConditionModel
+
+    folder = home.home / "models" / "checkpoints" / "distilled"
+    shutil.copytree(tiny_sd1, folder)
+    config = dict(UNet2DConditionModel.load_config(tiny_sd1 / "unet"))
+    torch.manual_seed(4)
+    UNet2DConditionModel.from_config(config, time_cond_proj_dim=16).save_pretrained(folder / "unet")
+    ours, pipe = Ours("distilled"), theirs(StableDiffusionPipeline, "distilled")
+    pipe.scheduler = scheduler(ours, "lcm")
+    wired = guidance.embedded(scale) if scale != 1 else None
+    mine = ours.sample(ours.canvas(2), cfg=1.0, guidance=wired, sampler="lcm")
+    assert torch.equal(mine, pipe(**common(2, guidance_scale=scale)).images)
+
+
 # --- Stable Diffusion 3 ----------------------------------------------------------------------------------------------
 
 
