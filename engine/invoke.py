@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 import time
 import traceback
@@ -26,7 +25,7 @@ from engine.node import NodeSpec, arguments, named_outputs, resolve
 from engine.numerics import Numerics
 from engine.run import Leasable, Run, State
 from engine.sockets import Type, TypeSpec
-from engine.values import content_digest, summaries, versions
+from engine.values import content_digest, loaded_torch, summaries, versions
 
 if TYPE_CHECKING:
     import torch
@@ -242,8 +241,8 @@ def _grad_off(spec: NodeSpec) -> AbstractContextManager[Any]:
     """no_grad for what computes. Training nodes turn gradients on themselves."""
     if spec.lane != "io":
         set_threads_once()
-    torch_loaded = sys.modules.get("torch")
-    return torch_loaded.no_grad() if torch_loaded is not None else contextlib.nullcontext()
+    torch = loaded_torch()
+    return torch.no_grad() if torch is not None else contextlib.nullcontext()
 
 
 def raised(spec: NodeSpec, inputs: Mapping[str, Any], error: BaseException) -> WeftError:

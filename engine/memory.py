@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from typing import Any, Protocol
 from engine.errors import fail
 from engine.numerics import Numerics, threads
 from engine.run import Leasable
+from engine.values import loaded_torch
 
 MB = 2**20
 
@@ -199,7 +199,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Did a device (or the host) run out of memory?"""
     if isinstance(error, MemoryError):
         return True
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()

@@ -21,14 +21,21 @@ if TYPE_CHECKING:
     import torch
 
 
-def _torch() -> Any:
-    """Torch if anything in this process has loaded it; else there are no tensors to care for."""
-    return sys.modules.get("torch")
+def loaded_torch() -> Any:
+    """Torch if anything in this process has loaded it; else None: there are no tensors to care for.
+
+    Another thread may be half-way through importing it: the import statement waits for that, `sys.modules` does not.
+    """
+    if "torch" not in sys.modules:
+        return None
+    import torch
+
+    return torch
 
 
 def is_tensor(value: Any) -> bool:
     """Is it a torch tensor? Never imports torch to find out."""
-    loaded = _torch()
+    loaded = loaded_torch()
     return loaded is not None and isinstance(value, loaded.Tensor)
 
 
@@ -105,7 +112,7 @@ def owned(value: Any) -> Any:
         held = tensor.untyped_storage().nbytes()
         return tensor.detach().clone() if held > 2 * tensor.numel() * tensor.element_size() + 4096 else tensor.detach()
 
-    return map_tensors(value, own) if _torch() else value
+    return map_tensors(value, own) if loaded_torch() else value
 
 
 def moved(value: Any, device: str) -> Any:
@@ -123,7 +130,7 @@ def content(value: Any) -> str:
     """A canonical text for what `keys.canonical` cannot read: a tensor by dtype, shape and bytes."""
     if is_tensor(value):
         plain = value.detach().cpu().contiguous()
-        torch = _torch()
+        torch = loaded_torch()
         digest = hashlib.blake2b(digest_size=16)
         if plain.numel():
             digest.update(memoryview(plain.view(-1).view(torch.uint8).numpy()))
