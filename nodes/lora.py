@@ -5,13 +5,16 @@ Everything here is bookkeeping on recipes: headers are read, weights wait for th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from engine import places
+from engine.errors import Mend, Problem, Where
 from engine.node import Model, Range, node
 from engine.sockets import Facts, copy, rule
-from nodes.families.lora_file import check_fit, mismatch, read_lora
+from nodes.families.lora_file import check_fit, ignored, mismatch, read_lora, unused
 from nodes.types import Denoiser, Lora, TextEncoder
 
 Strength = Annotated[float, Range(-10, 10, 0.05, soft=(-1, 2))]
@@ -53,7 +56,7 @@ def weight(lora: Lora, strength: Strength = 1.0) -> Lora:
     return replace(lora, strength=lora.strength * strength)
 
 
-@node("lora.apply", light=True, aliases=("LoraLoader",), facts=ALIKE, bypass=PASS)
+@node("lora.apply", light=True, aliases=("LoraLoader",), facts=ALIKE, bypass=PASS, lints="nodes.lora:advice")
 def apply(model: Denoiser, lora: Lora, strength: Strength = 1.0, text_encoder: TextEncoder | None = None) -> Applied:
     """A model with a LoRA on it; the strength 0 gives back the model itself, key and all.
 
@@ -66,7 +69,14 @@ def apply(model: Denoiser, lora: Lora, strength: Strength = 1.0, text_encoder: T
     return stack(model, lora, strength=strength, text_encoder=text_encoder)
 
 
-@node("lora.stack", light=True, aliases=("Lora Stacker", "Power Lora Loader"), facts=ALIKE, bypass=PASS)
+@node(
+    "lora.stack",
+    light=True,
+    aliases=("Lora Stacker", "Power Lora Loader"),
+    facts=ALIKE,
+    bypass=PASS,
+    lints="nodes.lora:advice",
+)
 def stack(model: Denoiser, *loras: Lora, strength: Strength = 1.0, text_encoder: TextEncoder | None = None) -> Applied:
     """A model with any number of LoRAs on it, each at its own strength, in the order of the wires.
 
@@ -94,6 +104,31 @@ def fits(**inputs: Any) -> dict[str, Facts]:
         if isinstance(model, Denoiser) and isinstance(lora, Lora):
             _check(model, lora, encoder if isinstance(encoder, TextEncoder) else None)
     return {}
+
+
+def advice(**inputs: Any) -> Iterator[Problem]:
+    """The lints of both nodes: what of a file is not used here, and why."""
+    model, encoder = inputs.get("model"), inputs.get("text_encoder")
+    given = inputs.get("loras", inputs.get("lora"))
+    for lora in given if isinstance(given, list | tuple) else [given]:
+        if not (isinstance(model, Denoiser) and isinstance(lora, Lora)):
+            continue
+        name, parts = Path(lora.weights.path).name, encoder.parts if isinstance(encoder, TextEncoder) else ()
+        lost = unused(lora, model.base) + [key for part in parts for key in unused(lora, part, part.component)]
+        lost += ignored(lora)
+        if lost:
+            first = ", ".join(f"'{key}'" for key in lost[:3])
+            yield _lint("lint.lora_unused", f"{len(lost)} layers or tensors in {name} are not used: {first}", "")
+        if lora.encoders and encoder is None:
+            yield _lint(
+                "lint.lora_text",
+                f"{name} was trained with its text encoder, which is not wired",
+                "wire load.model's text_encoder through this node, and text.encode after it",
+            )
+
+
+def _lint(code: str, message: str, mend: str) -> Problem:
+    return Problem(code, message, Where(socket="lora"), Mend(mend) if mend else None, severity="lint")
 
 
 def _check(model: Denoiser, lora: Lora, text_encoder: TextEncoder | None) -> None:

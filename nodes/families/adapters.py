@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.errors import fail
 from nodes.families.files import read_json
-from nodes.families.lora_file import DENOISER, check_matched, lora_path, plain_name, split
+from nodes.families.lora_file import DENOISER, beside, check_matched, lora_path, mismatch, plain_name, split
 from nodes.types import Adapter, Denoiser, Lora, TextEncoder
 
 PREFIX = "weft_"
@@ -135,6 +135,8 @@ def _load(lora: Lora, of: str, part: Any) -> None:
             StableDiffusionLoraLoaderMixin.load_lora_into_unet(
                 state, alphas, part, adapter_name=name, metadata=metadata, **quick
             )
+    if name not in loaded(part):
+        raise mismatch(f"diffusers cannot translate the names in {Path(lora.weights.path).name}, such as '{first}'")
     part.eval()
 
 
@@ -158,10 +160,11 @@ def converted(lora: Lora, part: Any) -> tuple[State, State | None, State | None]
     except (OSError, SafetensorError) as error:
         raise fail("model.format", f"{path.name} cannot be read: {error}", mend="download it again") from None
     prefix = "transformer" if type(part).__name__.endswith("Transformer2DModel") else "unet"
-    state = {_prefixed(key, prefix): tensor for key, tensor in state.items()}
+    state = {_prefixed(key, prefix): tensor for key, tensor in state.items() if split(key) or beside(key)}
     config = part.config if prefix == "unet" and hasattr(part.config, "layers_per_block") else None
     with _quiet():
         state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(state, unet_config=config)
+    alphas = alphas or {key: float(state.pop(key)) for key in list(state) if key.endswith(".alpha")}
     if alphas:
         return state, alphas, None
     return state, None, _metadata(folder, note, prefix)
@@ -170,7 +173,7 @@ def converted(lora: Lora, part: Any) -> tuple[State, State | None, State | None]
 def _prefixed(key: str, prefix: str) -> str:
     """The bare names of peft and `save_lora_adapter` with the component in front; the other names as they are."""
     key = key.removeprefix("base_model.model.")
-    found = split(key)
+    found = split(key) or beside(key)
     if found is None or key.startswith(("unet.", "transformer.", "text_encoder", "lora_")):
         return key
     return f"{prefix if found[0] == DENOISER else found[0]}.{key}"
@@ -192,17 +195,14 @@ def _metadata(folder: Path, note: str | None, prefix: str) -> State | None:
 def matched(lora: Lora, of: str, part: Any, state: State) -> State:
     """The tensors whose layer the module has; raises `facts.mismatch` when they are less than half."""
     there = {plain_name(name) for name, _ in part.named_modules()}
-    mine: dict[str, bool] = {}
-    kept: State = {}
-    for key, tensor in state.items():
-        found = split(key)
-        if found is None or found[0] != of:
-            continue
-        mine[found[1]] = plain_name(found[1]) in there
-        if mine[found[1]]:
-            kept[key] = tensor
+    mine = {found[1]: plain_name(found[1]) in there for key in state if (found := split(key)) and found[0] == of}
     if mine:
         check_matched(Path(lora.weights.path).name, list(mine), [name for name, fits in mine.items() if not fits])
+    kept: State = {}
+    for key, tensor in state.items():
+        its = split(key) or beside(key)
+        if its is not None and its[0] == of and mine.get(its[1]):
+            kept[key] = tensor
     return kept
 
 

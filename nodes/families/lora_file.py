@@ -26,6 +26,8 @@ LEAST_MATCHED = 0.5
 _PART = re.compile(
     r"^(?P<layer>.+?)\.(?P<end>lora_A|lora_B|lora_down|lora_up|lora(?:_linear_layer)?\.(?:down|up))(?:\.\w+)?\.weight$"
 )
+# What a file may have beside the two matrices: kept by peft (DoRA's lengths, a bias), folded in (alpha), or not used.
+_BESIDE = re.compile(r"^(?P<layer>.+?)\.(?P<end>lora_magnitude_vector|lora_B(?:\.\w+)?\.bias|alpha)(?:\.\w+)*$")
 _OLD = re.compile(r"^(?P<layer>.+?)\.(?:processor\.)?to_(?P<to>q|k|v|out)_lora\.(?P<end>down|up)\.weight$")
 _KOHYA = re.compile(r"^lora_(?P<of>unet|transformer|te[123]?)_(?P<layer>.+)$")
 _ENCODERS = {"te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2", "te3": "text_encoder_3"}
@@ -68,6 +70,12 @@ def split(key: str) -> tuple[str, str, bool] | None:
         return None
     of, layer = _component(part["layer"])
     return of, layer, part["end"].endswith(("A", "down"))
+
+
+def beside(key: str) -> tuple[str, str, str] | None:
+    """(component, layer, what) of a tensor that belongs to a layer without being one of its two matrices."""
+    found = _BESIDE.match(key.removeprefix("base_model.model."))
+    return None if found is None else (*_component(found["layer"]), found["end"])
 
 
 def _component(layer: str) -> tuple[str, str]:
@@ -173,17 +181,34 @@ def _layers(weights: Weights) -> tuple[Layer, ...]:
 
 def check_fit(lora: Lora, base: Weights, of: str = DENOISER) -> None:
     """Raise `facts.mismatch` when the file's layers for this component are not the base's; reads headers only."""
-    mine = [layer for layer in _layers(lora.weights) if layer.of == of]
     there = _base(base)
     name = Path(lora.weights.path).name
+    mine = [layer for layer in _layers(lora.weights) if layer.of == of]
     for layer in mine:
         shape = there.get(layer.key)
         if shape is not None and (layer.up[0], layer.down[1]) != tuple(shape[:2]):
             made = f"{layer.down[1]} → {layer.up[0]}"
             raise mismatch(f"{name} changes '{layer.name}' as {made}, the model has {shape[1]} → {shape[0]} there")
-    # Names of the first Stable Diffusion code are translated when the file is loaded, and asked about then.
-    if mine and not any(_SGM.search(layer.key) for layer in mine):
-        check_matched(name, [layer.name for layer in mine], [layer.name for layer in mine if layer.key not in there])
+    check_matched(name, [layer.name for layer in mine], unused(lora, base, of))
+
+
+def unused(lora: Lora, base: Weights, of: str = DENOISER) -> list[str]:
+    """The file's layers for a component that the base does not have.
+
+    None when they have the names of the first Stable Diffusion code: those are translated when the file is loaded, and
+    looked at then.
+    """
+    mine = [layer for layer in _layers(lora.weights) if layer.of == of]
+    if any(_SGM.search(layer.key) for layer in mine):
+        return []
+    there = _base(base)
+    return [layer.name for layer in mine if layer.key not in there]
+
+
+def ignored(lora: Lora) -> list[str]:
+    """Tensors in the file that nothing here makes use of (`dora_scale`, `lora_mid`, embeddings that came along)."""
+    header = read_header(lora_path(Path(lora.weights.path)))
+    return [key for key in header if split(key) is None and beside(key) is None]
 
 
 def check_matched(name: str, all_: list[str], unused: list[str]) -> None:

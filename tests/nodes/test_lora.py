@@ -162,6 +162,27 @@ def test_looking_at_a_lora_imports_no_torch(put, parts):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def told(parts, file, encoder=None):
+    return [(lint.code, lint.message) for lint in lora.advice(model=parts.model, lora=file, text_encoder=encoder)]
+
+
+def test_what_is_not_used_is_said_before_the_run(put, parts):
+    te = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_{}.weight"
+    both = sd1() | {te.format("A"): torch.ones(4, 32), te.format("B"): torch.ones(32, 4)}
+    assert told(parts, lora.load(put(sd1()))) == []
+    assert [code for code, _ in told(parts, lora.load(put(both)))] == ["lint.lora_text"]
+    assert told(parts, lora.load(put(both)), parts.text_encoder) == []
+    extra = sd1() | {
+        key.replace("attentions.0", "attentions.9"): tensor for key, tensor in layer("attn1.to_q", 16, 16).items()
+    }
+    ((code, message),) = told(parts, lora.load(put(extra)))
+    assert code == "lint.lora_unused"
+    assert "1 layers or tensors in style.safetensors are not used: 'down_blocks.1.attentions.9" in message
+    ((_, message),) = told(parts, lora.load(put(sd1() | {"bundle_emb.x": torch.ones(3)})))
+    assert "'bundle_emb.x'" in message
+    assert {spec_of(node).lints for node in (lora.apply, lora.stack)} == {"nodes.lora:advice"}
+
+
 # --- apply, stack --------------------------------------------------------------------------------------------------
 
 

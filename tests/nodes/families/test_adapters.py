@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.errors import WeftError
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
-def make_lora(folder, module, seed, *, prefix="unet", targets=TARGETS, rank=4, alpha=8):
+def make_lora(folder, module, seed, *, prefix="unet", targets=TARGETS, rank=4, alpha=8, **more):
     """A LoRA made with peft, both matrices filled, saved as diffusers does."""
     from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
@@ -31,7 +32,7 @@ def make_lora(folder, module, seed, *, prefix="unet", targets=TARGETS, rank=4, a
     from peft.utils import get_peft_model_state_dict
 
     torch.manual_seed(seed)
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=False)
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=False, **more)
     inject_adapter_in_model(config, module, adapter_name="made")
     state = get_peft_model_state_dict(module, adapter_name="made")
     pipeline = StableDiffusion3Pipeline if prefix == "transformer" else StableDiffusionPipeline
@@ -216,6 +217,50 @@ def test_the_alpha_beside_a_peft_file_counts(unet, files, tmp_path):
         json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": TARGETS, "rank_pattern": {}})
     )
     assert torch.equal(fresh(unet, (read_lora(folder), 1.0)), fresh(unet, (files[0], 1.0)))
+
+
+def test_an_alpha_in_a_file_of_diffusers_names_counts(unet, files, tmp_path):
+    state = load_file(files[0].weights.path + "/pytorch_lora_weights.safetensors")
+    alphas = {key.replace("lora_A.weight", "alpha"): torch.tensor(8.0) for key in state if "lora_A" in key}
+    save_file(state | alphas, tmp_path / "alphas.safetensors")
+    assert torch.equal(fresh(unet, (read_lora(tmp_path / "alphas.safetensors"), 1.0)), fresh(unet, (files[0], 1.0)))
+
+
+def test_dora_keeps_its_lengths(unet, tiny_sd1, tmp_path):
+    from diffusers import StableDiffusionPipeline
+
+    folder = make_lora(tmp_path / "dora", bare(unet), 5, use_dora=True)
+    path = folder / "pytorch_lora_weights.safetensors"
+    with safe_open(path, "pt") as stream:
+        note = stream.metadata()
+    state = load_file(path)
+    lengths = [key for key in state if "magnitude" in key]
+    assert lengths
+    plain = read_lora(make_lora(tmp_path / "plain", bare(unet), 5))
+    # peft starts with the lengths that change nothing: give them others.
+    save_file(state | {key: state[key] * 1.5 for key in lengths}, path, note)
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_sd1, safety_checker=None)
+    pipe.load_lora_weights(folder)
+    ours = fresh(unet, (read_lora(folder), 1.0))
+    assert torch.equal(ours, forward(pipe.unet))
+    assert not torch.allclose(ours, fresh(unet, (plain, 1.0)))
+
+
+def test_embeddings_that_came_along_in_kohyas_file_do_no_harm(unet, files, tmp_path):
+    renamed(tmp_path, files[0], "kohya")
+    state = load_file(tmp_path / "kohya.safetensors") | {"bundle_emb.style.string_to_param.*": torch.ones(1, 32)}
+    save_file(state, tmp_path / "bundle.safetensors")
+    assert torch.equal(fresh(unet, (read_lora(tmp_path / "bundle.safetensors"), 1.0)), fresh(unet, (files[0], 1.0)))
+
+
+def test_names_that_diffusers_cannot_translate_are_an_error_and_never_silence(home, tiny_sd3, tmp_path):
+    model = load.model("tiny-sd3").model
+    name = "lora_transformer_transformer_blocks_0_attn_to_q.lora_{}.weight"
+    save_file(
+        {name.format("down"): torch.ones(4, 32), name.format("up"): torch.ones(32, 4)}, tmp_path / "k.safetensors"
+    )
+    with pytest.raises(WeftError, match=r"cannot translate the names in k\.safetensors"):
+        attach_adapters(bare(model), model.with_adapter(read_lora(tmp_path / "k.safetensors"), 1.0))
 
 
 # --- other parts ---------------------------------------------------------------------------------------------------
