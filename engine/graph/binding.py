@@ -59,7 +59,7 @@ class Binder(Inputs):
             spot = f"outputs.{label}"
             self.places[spot] = (*place, "outputs", label)
             bound = resolver.link(Link(node_name, output), "", spot, None)
-            if bound is not None and not isinstance(bound, Muted):
+            if bound is not None and not (muted_by(bound) or self._reads_muted(bound, muted)):
                 outputs[label] = bound
                 if isinstance(bound, Out) and (bound.path, bound.output) in types:
                     output_types[label] = types[bound.path, bound.output]
