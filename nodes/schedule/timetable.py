@@ -64,7 +64,7 @@ def check(schedule: Schedule, model: Denoiser | Ref) -> None:
         raise refuse(
             f"shift moves the times of a flow model, and this one predicts {prediction}",
             socket="shift",
-            mend="leave shift at 0",
+            mend="leave shift empty",
         )
     total = total_steps(schedule)
     most = min(method.most_steps if not flow else 10_000, int(training.get("num_train_timesteps", 1000)))
