@@ -40,3 +40,20 @@ def picture(clean: torch.Tensor, space: LatentSpace) -> PIL.Image.Image:
     small = PIL.Image.fromarray(levels.numpy(), "RGB")
     scale = min(space.factor, max(WIDEST // max(small.size), 1))
     return small.resize((small.width * scale, small.height * scale), PIL.Image.Resampling.BICUBIC)
+
+
+def fit(latents: torch.Tensor, pixels: torch.Tensor) -> tuple[tuple[float, float, float], ...]:
+    """The linear map to RGB that a latent space's `preview` holds, by least squares.
+
+    `latents` [batch, channel, h, w], `pixels` [batch, height, width, 3] of the same pictures, 0..1.
+    """
+    import torch
+
+    cells = torch.nn.functional.adaptive_avg_pool2d(
+        pixels.movedim(-1, 1), (latents.shape[-2], latents.shape[-1])
+    )  # (B, 3, h, w)
+    z = latents.movedim(1, -1).flatten(0, 2).double()  # (B * h * w, channel)
+    z = torch.cat([z, torch.ones(len(z), 1, dtype=z.dtype)], dim=1)
+    rgb = cells.movedim(1, -1).flatten(0, 2).double()
+    found = torch.linalg.lstsq(z, rgb).solution  # (channel + 1, 3)
+    return tuple((float(r), float(g), float(b)) for r, g, b in found.round(decimals=4).tolist())

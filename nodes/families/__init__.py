@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.families.base import Family, load
-from nodes.families.files import Component, component, require
+from nodes.families.files import Component, component, preview_map, require
 from nodes.families.sd1 import SD1, unknown
 from nodes.families.sd3 import SD3
 from nodes.types import VAE, LatentSpace
@@ -39,7 +39,8 @@ def latent_space(config: Mapping[str, Any], folder: Path) -> LatentSpace:
     require(config, folder, "latent_channels", "scaling_factor")
     channels, scale = int(config["latent_channels"]), float(config["scaling_factor"])
     factor = 2 ** (len(config.get("block_out_channels") or (0,)) - 1)
-    return LatentSpace(SPACES.get((scale, channels), f"{factor}x{channels}@{scale:g}"), channels, factor)
+    name = SPACES.get((scale, channels), f"{factor}x{channels}@{scale:g}")
+    return LatentSpace(name, channels, factor, preview_map(folder, channels))
 
 
 def vae_recipe(found: Component) -> VAE:

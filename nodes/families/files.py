@@ -26,6 +26,7 @@ HEADER_LIMIT = 100 * 2**20
 JSON_LIMIT = 16 * 2**20
 BITS = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16}
 BITS |= {"F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+PREVIEW = "preview.json"  # beside a VAE's weights: the linear map from its latents to RGB, if somebody fitted one
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -142,6 +143,22 @@ def weight_files(folder: Path) -> tuple[tuple[Path, ...], str]:
         mend="download the whole model, weights included",
         file=str(folder),
     )
+
+
+def preview_map(folder: Path, channels: int) -> tuple[tuple[float, float, float], ...]:
+    """A VAE's own map from latents to RGB: a row for each channel and the bias; empty when there is none."""
+    path = folder / PREVIEW
+    rows = read_json(path).get("latent_rgb") if path.is_file() else None
+    if rows is None:
+        return ()
+    good = isinstance(rows, list) and len(rows) == channels + 1
+    if not good or not all(isinstance(row, list) and len(row) == 3 and all(map(_is_number, row)) for row in rows):
+        raise damaged(path, f"'latent_rgb' is not {channels + 1} rows of 3 numbers")
+    return tuple((float(r), float(g), float(b)) for r, g, b in rows)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from engine.sockets import Ref, check_same
 from nodes import denoise, guidance, load, schedule, text
 from nodes.denoise import predict as layers
 from nodes.denoise.active import ONCE_MORE, TWICE, acts, evaluations
-from nodes.denoise.preview import picture
+from nodes.denoise.preview import fit, picture
 from nodes.schedule.table import METHODS, installed, pairs
 from nodes.types import Conditioning, Denoiser, Entry, Guidance, Latent, LatentSpace, Mask, Noise, Schedule
 
@@ -186,6 +186,14 @@ def test_a_known_latent_space_previews_by_its_linear_map():
     )
     z = torch.tensor([1.0, 0.0, 9.0, 9.0]).reshape(1, 4, 1, 1)
     assert picture(z, space).getpixel((0, 0)) == (255, 0, 128)
+
+
+def test_a_linear_map_is_found_again_by_fitting():
+    table = torch.tensor([[0.1, 0.0, 0.2], [0.0, -0.1, 0.1], [0.4, 0.5, 0.6]])
+    z = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.5
+    cells = z.movedim(1, -1) @ table[:-1] + table[-1]
+    pixels = cells.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    torch.testing.assert_close(torch.tensor(fit(z, pixels)), table, rtol=0, atol=1e-4)
 
 
 # --- seeds and noise -------------------------------------------------------------------------------------------------

@@ -120,6 +120,17 @@ def test_latent_spaces_are_named_by_what_many_models_share():
     assert names == ["sd1", "sdxl", "sd3", "8x4@0.5"]
 
 
+def test_a_vae_brings_its_own_map_for_previews_and_its_key_is_the_same(home, tiny_sd1, broken):
+    file = broken / "vae" / "preview.json"
+    file.write_text(json.dumps({"latent_rgb": [[0.1, 0.2, 0.3]] * 5}))
+    found = load.model("broken")
+    assert found.vae.space.preview == ((0.1, 0.2, 0.3),) * 5
+    assert found == load.model("tiny-sd1")
+    for wrong in ([[0.1, 0.2]] * 5, [[0.1, 0.2, 0.3]] * 4, "red", [["a", "b", "c"]] * 5):
+        file.write_text(json.dumps({"latent_rgb": wrong}))
+        assert "preview.json" in str(refused())
+
+
 def test_families_are_found_by_name_recipe_and_configuration():
     assert family_of("sd1-128") is family_of({"_class_name": "UNet2DConditionModel", "addition_embed_type": None})
     assert family_of("sd3") is family_of({"_class_name": "SD3Transformer2DModel"})
