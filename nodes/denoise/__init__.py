@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     output="latent",
     steps=active,
     work=work,
+    lints="nodes.denoise.lints:advice",
     facts=[
         same("family", "model", "control", why="a ControlNet steers only the family it was made from"),
         same("latent_space", "model", "latent", why="latents must come from the model's own VAE, or be empty ones"),

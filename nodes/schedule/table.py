@@ -104,6 +104,7 @@ class Method:
     most_steps: int = 1000
     twice: bool = False  # asks the model twice a step, but for the last
     once_more: bool = False  # asks it once more than it has steps
+    few: bool = False  # for weights distilled to few steps
 
 
 def _full() -> Mapping[str, Flags]:
@@ -228,6 +229,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             draws=True,
             zero_snr=True,
             most_steps=50,
+            few=True,
         ),
         "uni_pc": Method(
             "Predictor and corrector (Zhao et al. 2023): good at few steps.",
@@ -255,6 +257,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             draws=True,
             zero_snr=True,
             most_steps=50,
+            few=True,
         ),
     }
 )
