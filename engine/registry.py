@@ -70,10 +70,11 @@ class Registry:
         return bool(fit(source, target, self.bases))
 
     def places(self, places: Places) -> Places:
-        """The places with the models that packs ship added."""
+        """The places with the models that packs ship added, as far as they are there."""
         shipped: dict[str, Path] = dict(places.shipped)
         for pack in self.packs:
-            shipped.update({name: pack.folder / folder for name, folder in pack.models.items()})
+            found = {name: pack.folder / folder for name, folder in pack.models.items()}
+            shipped.update({name: folder for name, folder in found.items() if folder.exists()})
         return dataclasses.replace(places, shipped=shipped)
 
 
