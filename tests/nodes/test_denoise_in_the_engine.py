@@ -1,0 +1,111 @@
+"""The sampling loop inside the engine: late changes go on from the known steps, what does not fit never runs."""
+
+import json
+
+import pytest
+import torch
+
+from engine import workflow
+from engine.errors import WeftError
+from engine.events import StepStarted
+from engine.memory import Memory
+from engine.numerics import Numerics
+from engine.records import Records
+from engine.session import Session
+
+STEPS = 10
+
+
+def flow(**change):
+    """Two prompts, guidance of its own, a picture; `change` replaces a node's inputs."""
+    nodes = {
+        "load": ("load.model", {"model": "tiny-sd1"}),
+        "red": ("text.encode", {"encoder": {"from": "load.text_encoder"}, "text": "a red cube"}),
+        "blue": ("text.encode", {"encoder": {"from": "load.text_encoder"}, "text": "a blue cube"}),
+        "late": ("text.place", {"conditioning": {"from": "blue.conditioning"}, "start": 0.5}),
+        "both": ("text.combine", {"conditionings": [{"from": "red.conditioning"}, {"from": "late.conditioning"}]}),
+        "empty": ("text.encode", {"encoder": {"from": "load.text_encoder"}, "text": ""}),
+        "canvas": ("latent.empty", {"model": {"from": "load.model"}, "width": 64, "height": 64}),
+        "guide": ("guidance.cfg", {"scale": 5.0}),
+        "sample": (
+            "denoise.sample",
+            {
+                **{"model": {"from": "load.model"}, "latent": {"from": "canvas.latent"}, "steps": STEPS, "seed": 1},
+                **{"positive": {"from": "both.conditioning"}, "negative": {"from": "empty.conditioning"}},
+                **{"guidance": {"from": "guide.guidance"}, "sampler": "euler_ancestral"},
+            },
+        ),
+    }
+    record = {
+        "weft": 1,
+        "nodes": {
+            name: {"type": kind, "version": 1, "inputs": {**inputs, **change.get(name, {})}}
+            for name, (kind, inputs) in nodes.items()
+        },
+        "outputs": {"latent": "sample.latent"},
+    }
+    return workflow.parse(json.dumps(record))
+
+
+@pytest.fixture
+def make(home):
+    made = []
+
+    def session() -> Session:
+        numerics = Numerics(device="cpu", threads=1)
+        made.append(Session(places=home, memory=Memory(), records=Records(), numerics=numerics, paranoid=True))
+        return made[-1]
+
+    yield session
+    for one in made:
+        one.close()
+
+
+def run(session: Session, **change):
+    """(latent, the paths that ran, how many steps were known already)."""
+    diary = []
+    result = session.run(flow(**change), on_event=diary.append)
+    known = [event.resumed for event in diary if isinstance(event, StepStarted) and event.path == "sample"]
+    return result.outputs["latent"].samples, result.ran, known
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"guide": {"scale": 5.0, "stop": 0.7}}, 7),
+        ({"late": {"conditioning": {"from": "blue.conditioning"}, "start": 0.8}}, 5),
+        ({"guide": {"scale": 6.0}}, 0),
+    ],
+)
+def test_a_late_change_goes_on_from_the_known_steps_and_gives_what_a_clean_run_gives(make, tiny_sd1, change, known):
+    session = make()
+    first, ran, _ = run(session)
+    assert ran == ["blue", "canvas", "empty", "red", "sample"]
+    again, ran, resumed = run(session, **change)
+    assert (ran, resumed) == (["sample"], [known])
+    clean, _, _ = run(make(), **change)
+    assert torch.equal(again, clean)
+    assert not torch.equal(again, first)
+
+
+def test_an_unchanged_run_runs_nothing(make, tiny_sd1):
+    session = make()
+    run(session)
+    assert run(session)[1] == []
+
+
+def test_conditioning_of_another_model_is_an_error_on_the_socket_and_nothing_runs(make, tiny_sd1, tiny_sd3):
+    wrong = {
+        "late": {"conditioning": {"from": "red.conditioning"}},
+        "empty": {"encoder": {"from": "load.text_encoder"}},
+        "load": {"model": "tiny-sd1"},
+    }
+    record = workflow.to_json(flow(**wrong))
+    record["nodes"]["other"] = {"type": "load.model", "version": 1, "inputs": {"model": "tiny-sd3"}}
+    record["nodes"]["empty"]["inputs"]["encoder"] = {"from": "other.text_encoder"}
+    diary = []
+    with pytest.raises(WeftError) as caught:
+        make().run(workflow.from_json(record), on_event=diary.append)
+    problem = caught.value.problem
+    assert (problem.code, problem.where.path, problem.where.socket) == ("facts.mismatch", "sample", "negative")
+    assert not any(isinstance(event, StepStarted) for event in diary)
