@@ -208,6 +208,8 @@ def fit(source: Type, target: Type, bases: Bases = no_bases, bound: dict[str, Ty
     `bases` gives the base types of a socket type; `bound` holds what type variables of the node already stand for and
     is extended when the answer is *fits*.
     """
+    if source is target and not target.variable:
+        return Fit.FITS
     if target.variable:
         held = None if bound is None else bound.get(target.name)
         if held is None:

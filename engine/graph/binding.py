@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-
-import networkx
+from collections.abc import Mapping, Sequence
 
 from engine.errors import Mend, WeftError, did_you_mean
 from engine.graph.bound import Bound, Const, Free, Graph, Keyed, Muted, Out, Several, Step, muted_by, outs
@@ -28,6 +26,7 @@ class Binder(Inputs):
         """Nothing is bound yet; bodies of map and fold are bound once each."""
         super().__init__(workflow, registry)
         self.bodies: dict[str, Graph] = {}
+        self._defaults: dict[int, Bound] = {}  # by identity: the registry keeps its inputs
 
     def graph(self, net: Net, inside: frozenset[str], name: str = "", *, as_body: bool = False) -> Graph:
         """The bound graph of a net; `inside` are the graphs it stands in, `name` its own when it is a body."""
@@ -59,7 +58,7 @@ class Binder(Inputs):
             spot = f"outputs.{label}"
             self.places[spot] = (*place, "outputs", label)
             bound = resolver.link(Link(node_name, output), "", spot, None)
-            if bound is not None and not (muted_by(bound) or self._reads_muted(bound, muted)):
+            if bound is not None and not self._silent(bound, muted):
                 outputs[label] = bound
                 if isinstance(bound, Out) and (bound.path, bound.output) in types:
                     output_types[label] = types[bound.path, bound.output]
@@ -71,24 +70,27 @@ class Binder(Inputs):
     # -- order
 
     def _order(self, raws: Mapping[str, Raw], resolver: Resolver) -> list[str]:
-        wires: dict[str, None] = {}
-        edges: list[tuple[str, str]] = []
+        """The paths so that every node stands after those it reads (Kahn 1962); a circle is a problem and no order."""
+        readers: dict[str, list[str]] = {path: [] for path in raws}
+        unread = dict.fromkeys(raws, 0)  # wires that come from nodes not placed yet
         for path, raw in raws.items():
-            wires[path] = None
             if raw.node.type.startswith("#"):
                 continue
             for bound in resolver.inputs(path, raw).values():
-                edges.extend((out.path, path) for out in outs(bound))
-        net = networkx.DiGraph()
-        net.add_nodes_from(wires)
-        net.add_edges_from(edges)
-        try:
-            return list(networkx.topological_sort(net))
-        except networkx.NetworkXUnfeasible:
-            ring = [edge[0] for edge in networkx.find_cycle(net)]
-            shown = " -> ".join([*ring, ring[0]])
-            self.bad("graph.cycle", ring[0], f"the wires form a circle: {shown}", mend=Mend("cut one of these wires"))
-            return []
+                for out in outs(bound):
+                    readers[out.path].append(path)
+                    unread[path] += 1
+        order = [path for path, count in unread.items() if not count]
+        for path in order:  # grows while it is walked
+            for reader in readers[path]:
+                unread[reader] -= 1
+                if not unread[reader]:
+                    order.append(reader)
+        if len(order) == len(raws):
+            return order
+        left = {path: [reader for reader in readers[path] if unread[reader]] for path in raws if unread[path]}
+        self.circle(_circle(left))
+        return []
 
     # -- one step
 
@@ -119,7 +121,7 @@ class Binder(Inputs):
         blame: str | None = None
         for item in spec.inputs:
             bound = given.get(item.name)
-            if bound is not None and (by := muted_by(bound) or self._reads_muted(bound, muted)):
+            if bound is not None and type(bound) is not Const and (by := self._silent(bound, muted)):
                 if item.required or not isinstance(bound, Out | Muted):
                     blame = blame or by
                     continue
@@ -127,10 +129,8 @@ class Binder(Inputs):
             if bound is None:
                 if item.required:
                     self._missing(path, spec, item)
-                elif item.gather:
-                    sources.append((item.name, Several(()) if item.gather == "list" else Keyed(())))
                 else:
-                    sources.append((item.name, Const(None if item.default is MISSING else item.default)))
+                    sources.append((item.name, self._default(item)))
                 continue
             made = self._input(path, raw, item, bound, types, free_types, bound_vars)
             if made is not None:
@@ -139,13 +139,28 @@ class Binder(Inputs):
             muted[path] = blame
             return None
         for out in spec.outputs:
-            types[path, out.name] = substitute(out.type, bound_vars)
+            kind = out.type
+            types[path, out.name] = substitute(kind, bound_vars) if kind.variable or kind.args else kind
         flow = raw.node.type if raw.node.type in FLOW else ""
         return Step(path, spec, tuple(sources), flow)
 
     @staticmethod
-    def _reads_muted(bound: Bound, muted: Mapping[str, str]) -> str | None:
-        return next((muted[out.path] for out in outs(bound) if out.path in muted), None) if muted else None
+    def _silent(bound: Bound, muted: Mapping[str, str]) -> str | None:
+        """The muted node because of which nothing comes from a source."""
+        if muted:
+            return muted_by(bound) or next((muted[out.path] for out in outs(bound) if out.path in muted), None)
+        return None if type(bound) is Out else muted_by(bound)
+
+    def _default(self, item: Input) -> Bound:
+        """What an input has that nothing was given to; one object for all nodes of a kind."""
+        made = self._defaults.get(id(item))
+        if made is None:
+            if item.gather:
+                made = Several(()) if item.gather == "list" else Keyed(())
+            else:
+                made = Const(None if item.default is MISSING else item.default)
+            self._defaults[id(item)] = made
+        return made
 
     # -- map and fold
 
@@ -170,7 +185,7 @@ class Binder(Inputs):
         if name in inside:
             self.bad("graph.recursion", path, f"the graph '#{name}' contains itself")
             return None
-        blame = next((by for b in given.values() if (by := muted_by(b) or self._reads_muted(b, muted))), None)
+        blame = next((by for b in given.values() if (by := self._silent(b, muted))), None)
         if blame:
             muted[path] = blame
             return None
@@ -256,3 +271,10 @@ class Binder(Inputs):
             self.bad("graph.type", path, message, socket=label)
             return over, None
         return over, bound
+
+
+def _circle(readers: Mapping[str, Sequence[str]]) -> list[str]:
+    """The nodes of one circle."""
+    import networkx  # costs 0.15 s: only for who needs it
+
+    return [edge[0] for edge in networkx.find_cycle(networkx.DiGraph(readers))]

@@ -86,7 +86,8 @@ class Inputs(Layout):
                 self.bad("graph.value", path, f"'{item.name}' takes a wire, not a typed value", socket=item.name)
                 return None
             try:
-                return Const(coerce(item, bound.value, bound_vars.get(item.type.name)))
+                value = coerce(item, bound.value, bound_vars.get(item.type.name))
+                return bound if value is bound.value else Const(value)
             except WeftError as error:
                 self.problems.extend(problem.at(path=path) for problem in error.problems)
                 return None

@@ -59,6 +59,12 @@ class Layout:
         """Note a problem and go on."""
         self.problems.append(Problem(code, message, Where(path=path or None, socket=socket), mend))
 
+    def circle(self, ring: Sequence[str]) -> None:
+        """Note that these nodes read each other in a circle; a long one is told by its ends."""
+        names = list(ring) if len(ring) <= 12 else [*ring[:6], f"... {len(ring) - 9} more ...", *ring[-3:]]
+        shown = " -> ".join([*names, ring[0]])
+        self.bad("graph.cycle", ring[0], f"the wires form a circle: {shown}", mend=Mend("cut one of these wires"))
+
     def placed(self) -> list[Problem]:
         """The problems with file, line and column filled in."""
         origin = self.workflow.origin
@@ -105,8 +111,9 @@ class Layout:
 
     @staticmethod
     def _take(raw: Raw, name: str, given: Mapping[tuple[str, str], Source], given_prefix: str) -> None:
-        raw.given = {socket: source for (node, socket), source in given.items() if node == name}
-        raw.given_prefix = given_prefix
+        if given:
+            raw.given = {socket: source for (node, socket), source in given.items() if node == name}
+            raw.given_prefix = given_prefix
 
     def _expand_instance(self, node: Node, path: str, inside: frozenset[str], raws: dict[str, Raw], raw: Raw) -> None:
         name = node.type[1:]

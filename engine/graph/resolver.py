@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.errors import Mend, did_you_mean
 from engine.graph.bound import Bound, Const, Free, Keyed, Muted, Out, Several
 from engine.graph.layout import Carried, Layout, Raw
-from engine.workflow import Link, Many, Named, Source, Value
+from engine.workflow import Link, Many, Source, Value
 
 
 class Resolver:
@@ -19,7 +19,7 @@ class Resolver:
         self.raws = raws
         self.free = free
         self.known: dict[str, dict[str, Bound]] = {}
-        self.following: list[str] = []
+        self.following: dict[str, None] = {}  # the nodes looked through at the moment, outermost first
 
     @staticmethod
     def transparent(raw: Raw) -> bool:
@@ -32,8 +32,9 @@ class Resolver:
         if found is not None:
             return found
         found = {}
+        own = self.free or raw.given
         for name, source in raw.node.inputs.items():
-            if name not in raw.given and (path, name) not in self.free:
+            if not own or (name not in raw.given and (path, name) not in self.free):
                 bound = self.source(source, raw.prefix, path, name)
                 if bound is not None:
                     found[name] = bound
@@ -56,17 +57,15 @@ class Resolver:
 
     def source(self, source: Source, prefix: str, path: str, socket: str) -> Bound | None:
         """One input as written, bound; None when it leads nowhere (a problem is noted)."""
-        match source:
-            case Value(value):
-                return Const(value)
-            case Link():
-                return self.link(source, prefix, path, socket)
-            case Many(items):
-                several = [self.source(item, prefix, path, socket) for item in items]
-                return Several(tuple(item for item in several if item is not None))
-            case Named(pairs):
-                named = [(name, self.source(item, prefix, path, socket)) for name, item in pairs]
-                return Keyed(tuple((name, item) for name, item in named if item is not None))
+        if isinstance(source, Value):
+            return Const(source.value)
+        if isinstance(source, Link):
+            return self.link(source, prefix, path, socket)
+        if isinstance(source, Many):
+            several = [self.source(item, prefix, path, socket) for item in source.items]
+            return Several(tuple(item for item in several if item is not None))
+        named = [(name, self.source(item, prefix, path, socket)) for name, item in source.items]
+        return Keyed(tuple((name, item) for name, item in named if item is not None))
 
     def link(self, link: Link, prefix: str, path: str, socket: str | None) -> Bound | None:
         """Follow a wire to the output that makes the value."""
@@ -81,10 +80,8 @@ class Resolver:
         if raw.node.mode == "mute":
             return Muted(target)
         if target in self.following:
-            ring = " -> ".join([*self.following[self.following.index(target) :], target])
-            self.binder.bad(
-                "graph.cycle", target, f"the wires form a circle: {ring}", mend=Mend("cut one of these wires")
-            )
+            row = list(self.following)
+            self.binder.circle([target, *reversed(row[row.index(target) + 1 :])])
             return None
         if raw.node.type.startswith("#"):
             return self._into_instance(raw, target, link, path, socket)
@@ -103,11 +100,34 @@ class Resolver:
         return Out(target, output)
 
     def _through(self, target: str, raw: Raw, name: str) -> Bound | None:
-        self.following.append(target)
-        try:
-            return self.inputs(target, raw).get(name) or Muted(target)
-        finally:
-            self.following.pop()
+        if target not in self.known:
+            self._row(target)
+        return self.known[target].get(name) or Muted(target)
+
+    def _row(self, target: str) -> None:
+        """Resolve a row of reroutes and bypassed nodes from its far end: a row may be 10,000 long."""
+        pending = [target]
+        while pending:
+            path = pending[-1]
+            raw = self.raws[path]
+            if path in self.known:
+                pending.pop()
+            elif path in self.following:  # what it reads is known by now
+                self.inputs(path, raw)
+                del self.following[path]
+            else:
+                self.following[path] = None
+                pending.extend(self._transparent_before(raw))
+
+    def _transparent_before(self, raw: Raw) -> Iterator[str]:
+        for source in raw.node.inputs.values():
+            if isinstance(source, Link):
+                before = raw.prefix + source.node
+                there = self.raws.get(before)
+                if there is None or not self.transparent(there) or there.node.type.startswith("#"):
+                    continue
+                if before not in self.known and before not in self.following:
+                    yield before
 
     def _into_instance(self, raw: Raw, target: str, link: Link, path: str, socket: str | None) -> Bound | None:
         net = self.binder.workflow.graphs.get(raw.node.type[1:])
@@ -121,16 +141,18 @@ class Resolver:
             self._no_output(link, net.outputs, path, socket)
             return None
         node, _, output = inner.partition(".")
-        self.following.append(target)
+        self.following[target] = None
         try:
             return self.link(Link(node, output), target + "/", path, socket)
         finally:
-            self.following.pop()
+            del self.following[target]
 
     def _output(self, raw: Raw, target: str, link: Link, path: str, socket: str | None) -> str | None:
         spec = raw.spec
         assert spec is not None
         name = raw.renamed.get(link.output, link.output)
+        if len(spec.outputs) == 1 and name in ("", spec.outputs[0].name):
+            return spec.outputs[0].name
         if raw.node.type in ("map", "fold"):
             net = self.binder.workflow.graphs.get(raw.node.body.removeprefix("#"))
             known: Sequence[str] = list(net.outputs) if net else [name]
