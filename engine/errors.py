@@ -93,6 +93,15 @@ class Mend:
     text: str
     edits: tuple[Mapping[str, Any], ...] = ()
 
+    def at(self, path: str) -> Mend:
+        """The same mend for the node at `path`: a node names its own inputs alone (`{"set": "cfg"}`)."""
+
+        def whole(edit: Mapping[str, Any]) -> Mapping[str, Any]:
+            named = {verb: edit[verb] for verb in ("set", "wire", "unset") if verb in edit}
+            return {**edit, **{verb: f"{path}.{name}" for verb, name in named.items() if "." not in name}}
+
+        return replace(self, edits=tuple(map(whole, self.edits)))
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -112,7 +121,8 @@ class Problem:
     def at(self, **place: Any) -> Problem:
         """The same problem with what is still unknown of its place filled in."""
         known = {key: value for key, value in place.items() if getattr(self.where, key) is None}
-        return replace(self, where=replace(self.where, **known)) if known else self
+        mend = self.mend.at(known["path"]) if self.mend and known.get("path") else self.mend
+        return replace(self, where=replace(self.where, **known), mend=mend) if known else self
 
     def line(self) -> str:
         """One line for a person: place, message, next step."""
