@@ -83,8 +83,13 @@ def places_of(args: argparse.Namespace) -> Places:
 
 
 def registry_of(places: Places) -> Registry:
-    """The nodes there are; packs that do not load are named on stderr by the commands that need to know."""
-    return load_registry(places.nodes)
+    """The nodes there are; a pack that does not load is named on stderr, and the others are there."""
+    from engine.cli import console
+
+    registry = load_registry(places.nodes)
+    broken = [pack.problem for pack in registry.packs if pack.problem is not None]
+    console.problems(dataclasses.replace(problem, severity="lint") for problem in broken)
+    return registry
 
 
 def records_of(places: Places) -> Records:

@@ -33,7 +33,6 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
 def nodes(args: argparse.Namespace) -> int:
     """The list, the matches of a word, or one page."""
     registry = documents.registry_of(documents.places_of(args))
-    console.problems(pack.problem for pack in registry.packs if pack.problem)
     specs = all_specs(registry)
     wanted = " ".join(args.word)
     one = specs.get(wanted) or specs.get(registry.by_alias.get(wanted, ""))
