@@ -16,6 +16,7 @@ from engine.sockets import Ref, check_same
 from nodes import denoise, guidance, load, schedule, text
 from nodes.denoise import predict as layers
 from nodes.denoise.active import ONCE_MORE, TWICE, acts, evaluations
+from nodes.denoise.lints import advice
 from nodes.denoise.preview import fit, picture
 from nodes.schedule.table import METHODS, installed, pairs
 from nodes.types import Conditioning, Denoiser, Entry, Guidance, Latent, LatentSpace, Mask, Noise, Schedule
@@ -521,7 +522,7 @@ def test_a_distilled_model_takes_no_guidance(sd1):
     distilled.__dict__.update(sd1.__dict__, model=replace(sd1.model, distilled_guidance=True))
     error = distilled.refused()
     assert "distilled" in str(error)
-    assert error.problem.mend.edits == ({"set": "cfg", "value": 1.0},)
+    assert error.at(path="sample").problem.mend.edits == ({"set": "sample.cfg", "value": 1.0},)
     assert distilled.sample(cfg=1.0).shape == (1, 4, 16, 16)
 
 
@@ -596,6 +597,28 @@ def test_half_precision_runs_and_comes_near_full(request, name):
 def test_the_result_has_the_latents_facts():
     latent = Ref("canvas", {"latent_space": "sd1", "width": 64, "height": 64, "batch": 2})
     assert denoise.check(**inputs(latent=latent)) == {"latent": dict(latent.facts)}
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        ({"steps": 20}, []),
+        ({"cfg": 16.0, "steps": 20}, ["lint.cfg_high"]),
+        ({"sampler": "lcm", "steps": 6, "cfg": 1.5}, []),
+        ({"sampler": "lcm", "steps": 20, "cfg": 7.0}, ["lint.cfg_distilled", "lint.steps_many"]),
+        ({"steps": 4}, ["lint.steps_few"]),
+        ({"steps": 4, "model": "distilled", "cfg": 1.0}, []),
+        ({"latent": Ref("l", {"width": 1024, "height": 1024})}, ["lint.size"]),
+        ({"latent": Ref("l", {"width": 1024, "height": 1024}), "denoise": 0.4}, []),
+        ({"latent": Ref("l", {"width": 768, "height": 512})}, []),
+        ({"schedule": Ref("later"), "cfg": 90.0}, []),
+    ],
+)
+def test_advice_follows_the_fields_figures_and_never_blocks(change, codes):
+    model = recipe(config=(("sample_size", 64),), distilled_guidance=change.get("model") == "distilled")
+    found = list(advice(**inputs(**{"steps": 20, **change, "model": model})))
+    assert [problem.code for problem in found] == codes
+    assert all(problem.severity == "lint" and problem.mend for problem in found)
 
 
 def test_work_grows_with_steps_pixels_batch_and_guidance():
