@@ -183,9 +183,11 @@ def _metadata(folder: Path, note: str | None, prefix: str) -> State | None:
     """What diffusers wrote into the file, or peft beside it: rank and alpha by layer."""
     if note:
         try:
-            return dict(json.loads(note))
+            told = dict(json.loads(note))
         except ValueError:
             return None
+        # `save_lora_adapter` of a lone module names no component, a pipeline's `save_lora_weights` does.
+        return {f"{prefix}.{key}": value for key, value in told.items()} if "r" in told else told
     beside = folder / "adapter_config.json"
     if not (folder.is_dir() and beside.is_file()):
         return None
