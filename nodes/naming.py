@@ -81,13 +81,18 @@ def _safe(part: str) -> str:
 def values_for(
     document: Mapping[str, Any], resolved: Mapping[str, Any], width: int, height: int, item: int = 0
 ) -> dict[str, Any]:
-    """What a pattern may name: resolved inputs, parameters and the picture itself. Item i of a batch has seed + i."""
-    known: dict[str, Any] = dict(resolved)
-    for name, parameter in document.get("parameters", {}).items():
-        target = next(iter(parameter.get("to", ())), "") if isinstance(parameter, Mapping) else ""
-        if target in resolved:
-            known[name] = resolved[target]
-    seed = known.get("seed", next((v for key, v in resolved.items() if key.endswith(".seed")), None))
+    """What a pattern may name: every typed-in input as `node.input`, parameters, drawn seeds, and the picture itself.
+
+    `seed` is the parameter of that name, or else the first seed there is; item i of a batch has seed + i.
+    """
+    known: dict[str, Any] = {}
+    for node, record in document.get("nodes", {}).items():
+        for name, value in record.get("inputs", {}).items():
+            plain = value["value"] if isinstance(value, Mapping) and set(value) == {"value"} else value
+            if isinstance(plain, str | int | float):
+                known[f"{node}.{name}"] = plain
+    known |= resolved
+    seed = known.get("seed", next((value for key, value in known.items() if key.endswith(".seed")), None))
     if isinstance(seed, int):
         known["seed"] = seed + item
     return known | {"width": width, "height": height, "batch": item, "title": document.get("title", "untitled")}

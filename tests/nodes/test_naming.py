@@ -88,8 +88,14 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     assert ".part" not in str(caught.value)
 
 
-def test_parameters_and_seeds_of_batch_items_can_be_named():
-    document = {"title": "T", "parameters": {"look": {"to": ["prompt.text"]}}}
-    values = naming.values_for(document, {"prompt.text": "red", "sample.seed": 40}, 128, 64, item=2)
-    assert (values["look"], values["seed"], values["width"], values["height"]) == ("red", 42, 128, 64)
+def test_inputs_parameters_and_the_seeds_of_batch_items_can_be_named():
+    nodes = {
+        "prompt": {"inputs": {"text": "red", "encoder": {"from": "load.text_encoder"}}},
+        "s": {"inputs": {"seed": 1}},
+    }
+    values = naming.values_for({"title": "T", "nodes": nodes}, {"look": "red", "seed": 40}, 128, 64, item=2)
+    assert (values["prompt.text"], values["seed"], values["width"], values["height"]) == ("red", 42, 128, 64)
+    assert "prompt.encoder" not in values
     assert naming.expand("%title% %look% %seed%", values, NOW) == "T red 42_%counter%_"
+    assert naming.values_for({"nodes": nodes}, {}, 8, 8)["seed"] == 1
+    assert naming.values_for({"nodes": nodes}, {"s.seed": 9}, 8, 8, item=1)["seed"] == 10

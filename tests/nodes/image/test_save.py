@@ -14,8 +14,8 @@ from nodes import mask, metadata
 from nodes.image.save import save, save_facts
 from nodes.types import Image, Mask
 
-DOCUMENT = {"title": "Spheres", "parameters": {"prompt": {"to": ["prompt.text"]}}}
-RESOLVED = {"prompt.text": "a red sphere", "sample.seed": 7}
+DOCUMENT = {"title": "Spheres", "nodes": {"prompt": {"inputs": {"text": "a red sphere"}}}}
+RESOLVED = {"seed": 7}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_the_file_is_what_diffusers_would_save(folder):
 
 
 def test_every_picture_of_a_batch_gets_its_own_file_number_and_record(folder):
-    files = save(picture(3), "%prompt%/%seed%").files
+    files = save(picture(3), "%prompt.text%/%seed%").files
     assert files == [f"a red sphere/{seed}_00001_.png" for seed in (7, 8, 9)]
     assert [metadata.read(folder / file)["item"] for file in files] == [0, 1, 2]
     assert metadata.read(folder / files[0])["workflow"] == DOCUMENT
