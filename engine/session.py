@@ -39,6 +39,7 @@ from engine.workflow import Net, Node, Value, Workflow, to_json
 
 RANDOM = ("random", "increment")
 SEED_BITS = 48
+JOBS_KEPT = 100  # finished jobs whose diary can still be read
 
 
 class Worker(Protocol):
@@ -99,6 +100,7 @@ class Job:
         self.state: State = "queued"
         self.diary: list[Event] = []
         self.execution: Execution | None = None
+        self._claimed = False
         self._changed = threading.Condition()
         self._watchers: list[queue.SimpleQueue[Event]] = []
 
@@ -125,9 +127,18 @@ class Job:
         """Does anybody follow it now? Previews are made only then."""
         return bool(self._watchers)
 
+    def claim(self) -> bool:
+        """Whoever claims the job first carries it to its end: a worker, or a cancel while it is queued."""
+        with self._changed:
+            first, self._claimed = not self._claimed, True
+            return first
+
     def cancel(self) -> None:
-        """Stop at the next denoise step, tile or chunk; what is finished is kept."""
+        """Stop at the next denoise step, tile or chunk; what is finished is kept. A queued job ends at once."""
         self.order.cancel.set()
+        if self.claim():
+            self.tell(JobFinished(job=self.id, state="cancelled"))
+            self.close()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False when it did not come in time."""
@@ -161,8 +172,9 @@ class Job:
 
     def close(self) -> None:
         """Give the leases on its outputs back."""
-        if self.execution is not None:
-            self.execution.release()
+        execution, self.execution = self.execution, None
+        if execution is not None:
+            execution.release()
 
 
 class Session:
@@ -213,16 +225,18 @@ class Session:
         self._pool = ThreadPoolExecutor(max(1, jobs), thread_name_prefix="weft job")
         self._ahead: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
+        self._accepting = threading.Lock()
+        self._ended = 0
 
     # -- binding and planning
 
     def prepare(
-        self, workflow: Workflow, parameters: Mapping[str, Any] | None = None, *, draw: bool = False
+        self, workflow: Workflow, parameters: Mapping[str, Any] | None = None
     ) -> tuple[Workflow, Graph, dict[str, int]]:
-        """Set parameters, draw seeds, bind. `draw=True` uses the drawn seeds up; without, they are only looked at."""
+        """Set parameters, draw seeds, bind. The seeds are drawn ahead: they stay the next ones until a job has them."""
         given = dict(parameters or {})
         workflow = workflow.with_defaults(given).with_parameters(given)
-        workflow, drawn = self._draw(workflow, draw)
+        workflow, drawn = self._draw(workflow)
         return workflow, bind(workflow, self.engine.registry), drawn
 
     def plan(
@@ -247,23 +261,34 @@ class Session:
             return self.engine.places
         return dataclasses.replace(self.engine.places, beside=Path(origin.file).resolve().parent)
 
-    def _draw(self, workflow: Workflow, use: bool) -> tuple[Workflow, dict[str, int]]:
-        """Replace `"random"` and `"increment"` by the seeds that this run will have."""
+    def _draw(self, workflow: Workflow) -> tuple[Workflow, dict[str, int]]:
+        """Replace `"random"` and `"increment"` by the seeds that the next run will have.
+
+        What one parameter feeds gets one seed: a second pass refines with the noise of the first.
+        """
         flow = flow_name(workflow)
         drawn: dict[str, int] = {}
 
         def net(part: Net, prefix: str) -> dict[str, Node]:
             nodes = dict(part.nodes)
+            leader = {target: p.to[0] for p in part.parameters.values() for target in p.to}
             for name, node in part.nodes.items():
-                spec = self.engine.registry.get(node.type)
-                for socket, source in node.inputs.items():
-                    item = spec.by_name.get(socket) if spec else None
-                    if not isinstance(source, Value) or source.value not in RANDOM or item is None:
+                inner = workflow.net(node.body or node.type) if node.body or node.type.startswith("#") else None
+                inputs = dict(node.inputs)
+                for label, parameter in inner.parameters.items() if inner is not None else ():
+                    if parameter.default in RANDOM and label not in inputs:
+                        inputs[label] = Value(parameter.default)
+                for socket, source in inputs.items():
+                    if not isinstance(source, Value) or source.value not in RANDOM:
                         continue
-                    if item.widget.get("kind") == "seed":
-                        key = f"{prefix}{name}.{socket}"
-                        drawn[key] = self._next_seed(flow, key, source.value, use)
-                        node = dataclasses.replace(node, inputs={**node.inputs, socket: Value(drawn[key])})
+                    if self._takes_seed(workflow, node, socket):
+                        own = f"{name}.{socket}"
+                        first = leader.get(own, own)
+                        seed = drawn.get(prefix + first)
+                        if seed is None:
+                            seed = self._next_seed(flow, prefix + first, source.value)
+                        drawn[prefix + own] = seed
+                        node = dataclasses.replace(node, inputs={**node.inputs, socket: Value(seed)})
                         nodes[name] = node
             return nodes
 
@@ -272,17 +297,35 @@ class Session:
         }
         return dataclasses.replace(workflow, nodes=net(workflow, ""), graphs=graphs), drawn
 
-    def _next_seed(self, flow: str, key: str, policy: str, use: bool) -> int:
+    def _takes_seed(self, workflow: Workflow, node: Node, socket: str) -> bool:
+        """Is the input a seed, or a parameter of an inner graph that feeds one?"""
+        inner = workflow.net(node.body or node.type) if node.body or node.type.startswith("#") else None
+        if inner is None:
+            spec = self.engine.registry.get(node.type)
+            item = spec.by_name.get(socket) if spec else None
+            return item is not None and item.widget.get("kind") == "seed"
+        for target in inner.parameters[socket].to if socket in inner.parameters else ():
+            name, _, deeper = target.rpartition(".")
+            # A graph that contains itself is told by `bind`; its own node is not followed here.
+            below = inner.nodes.get(name)
+            if below is not None and below.type != node.type and self._takes_seed(workflow, below, deeper):
+                return True
+        return False
+
+    def _next_seed(self, flow: str, key: str, policy: str) -> int:
         with self._lock:
             seed = self._ahead.get((flow, key))
             if seed is None:
                 last = self.engine.records.seed(flow, key) if policy == "increment" else None
                 seed = secrets.randbits(SEED_BITS) if last is None else (last + 1) % 2**64
                 self._ahead[flow, key] = seed
-            if use:
-                del self._ahead[flow, key]
-                self.engine.records.set_seed(flow, key, seed)
             return seed
+
+    def _use_seeds(self, flow: str, drawn: Mapping[str, int]) -> None:
+        with self._lock:
+            for key, seed in drawn.items():
+                if self._ahead.pop((flow, key), None) is not None:
+                    self.engine.records.set_seed(flow, key, seed)
 
     # -- jobs
 
@@ -297,7 +340,23 @@ class Session:
         numerics: Numerics | None = None,
     ) -> Job:
         """Accept a job. What is wrong with the file is raised here; what goes wrong later is in the diary."""
-        workflow, graph, drawn = self.prepare(workflow, parameters, draw=True)
+        with self._accepting:
+            job, drawn, ended = self._accept(workflow, parameters, targets, again, places, numerics)
+        job.tell(JobQueued(job=job.id, position=self._enter(job), title=job.workflow.title))
+        self._pool.submit(self._carry_out, job, drawn, ended)
+        return job
+
+    def _accept(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None,
+        targets: Sequence[str] | None,
+        again: bool,
+        places: Places | None,
+        numerics: Numerics | None,
+    ) -> tuple[Job, dict[str, int], int]:
+        workflow, graph, drawn = self.prepare(workflow, parameters)
+        ended = self._ended
         id = uuid.uuid4().hex[:12]
         order = Order(
             job=id,
@@ -315,18 +374,34 @@ class Session:
         if fatal:
             job.execution.release()
             raise WeftError(_located(workflow, problem) for problem in fatal)
+        self._use_seeds(order.flow, drawn)
+        return job, drawn, ended
+
+    def _enter(self, job: Job) -> int:
+        """Take the job in, and forget the oldest finished ones; how many jobs are before it."""
         with self._lock:
             waiting = sum(not other.finished for other in self.jobs.values())
-            self.jobs[id] = job
-        job.tell(JobQueued(job=id, position=waiting, title=workflow.title))
-        self._pool.submit(self._carry_out, job, drawn)
-        return job
+            self.jobs[job.id] = job
+            finished = [other for other in self.jobs.values() if other.finished]
+            for old in finished[:-JOBS_KEPT]:
+                old.close()
+                del self.jobs[old.id]
+            return waiting
 
-    def _carry_out(self, job: Job, drawn: Mapping[str, int]) -> None:
-        assert job.execution is not None
+    def _carry_out(self, job: Job, drawn: Mapping[str, int], ended: int) -> None:
+        if not job.claim():
+            return
         try:
             job.tell(JobStarted(job=job.id, drawn=drawn))
+            if ended != self._ended or job.execution is None:
+                # Others have finished while it was queued: what they made need not be made again.
+                before = job.execution
+                job.execution = Execution(self.engine, job.graph, job.order, job.targets)
+                if before is not None:
+                    before.release()
             for event in job.execution.events():
+                if isinstance(event, JobFinished):
+                    self._ended += 1
                 job.tell(event)
         except WeftError as error:
             job.tell(JobFinished(job=job.id, state="failed", problems=error.problems))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import json
 import queue
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,16 +34,27 @@ from engine.events import (
 from engine.events import (
     State as JobState,
 )
-from engine.executor.performing import Outcome, Performing
+from engine.executor.performing import Outcome, Performing, as_given
 from engine.executor.shared import LANE_WIDTH, Engine, Flight, InlineLanes, Order
 from engine.graph import Graph, bind
-from engine.keys import content_id
-from engine.node import PLAIN_OR_NONE
+from engine.keys import output_id, template_from_json
 from engine.plan import Frontier, Live
-from engine.sockets import Ref, facts_of, fill, holes
-from engine.values import content_digest
+from engine.plan.forward import Blocked, Failed
+from engine.sockets import Ref, fill, holes
+from engine.values import tensors
 
 MAX_NESTED = 8
+
+
+class _FlightCancel(threading.Event):
+    """A nested run is cancelled when its step is: a step that another job waits for goes on."""
+
+    def __init__(self, flight: Flight) -> None:
+        super().__init__()
+        self._flight = flight
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._flight.cancelled()
 
 
 class Execution(Performing):
@@ -75,6 +88,7 @@ class Execution(Performing):
         self._flying: dict[str, Live] = {}
         self._busy: dict[str, int] = {"device": 0, "cpu": 0, "io": 0}
         self._done: set[str] = set()
+        self._gone: set[str] = set()  # ids that were here and were let go
         self._failed: dict[str, Problem] = {}
         self._ran = False
         self._lanes = InlineLanes() if depth else engine.lanes
@@ -92,10 +106,28 @@ class Execution(Performing):
         self.started = time.perf_counter()
         try:
             self.frontier = Frontier(graph, setting, targets, given)
-            self._kept = {r.id for t in self.frontier.output_templates().values() for r in holes(t)}
+            chosen = self.frontier.target_outputs
+            self._passed = {n: b for n, b in graph.outputs.items() if targets is None and n not in chosen}
+            self._kept: set[str] = set()
+            self._keep_outputs()
         except BaseException:
             self.release()
             raise
+
+    def _output_templates(self) -> dict[str, Any]:
+        """The named outputs, as far as they can be known.
+
+        What an effect passes on (`save.image`) is no target: a file in place needs no picture. It is given when it is
+        there all the same.
+        """
+        found = self.frontier.output_templates()
+        for name, bound in self._passed.items():
+            with contextlib.suppress(WeftError, Blocked, Failed, KeyError):
+                found[name] = self.frontier._template(bound, self.frontier._scope)
+        return found
+
+    def _keep_outputs(self) -> None:
+        self._kept.update(ref.id for template in self._output_templates().values() for ref in holes(template))
 
     # -- leases
 
@@ -115,7 +147,8 @@ class Execution(Performing):
         self._leased[id] = self._leased.get(id, 0) + 1
 
     def _let_go(self, id: str) -> None:
-        self.values.pop(id, None)
+        if self.values.pop(id, None) is not None:
+            self._gone.add(id)
         for _ in range(self._leased.pop(id, 0)):
             self.engine.cache.release(id)
 
@@ -123,6 +156,7 @@ class Execution(Performing):
         """Give every lease back."""
         for id in list(self._leased):
             self._let_go(id)
+        self.values.clear()
 
     def cancelled(self) -> bool:
         """Has the job been cancelled?"""
@@ -190,10 +224,12 @@ class Execution(Performing):
             if id not in self.values:
                 missing.add(id)
                 self._waiting_for.setdefault(id, []).append(live)
-                maker = self.frontier.maker.get(id, ("", ""))[0]
-                if maker in self._done:
-                    self._done.discard(maker)
-                    self.frontier.revive(id)
+                if id in self._gone:
+                    # It was here, its last reader done, before this step was planned.
+                    self._gone.discard(id)
+                    if self._lease(id) is None:
+                        self._done.discard(self.frontier.maker.get(id, ("", ""))[0])
+                        self.frontier.revive(id)
                     if id in self.values:
                         missing.discard(id)
         self._missing[live.path] = missing
@@ -221,23 +257,46 @@ class Execution(Performing):
             flight, first = self.engine.flights.join(live.key, self, live)
             if not first:
                 return
+            known = self._made_meanwhile(live)
+            if known is not None:
+                self.engine.flights.land(flight, "done", known, None, None)
+                return
         else:
             flight = Flight(live.key, [(self, live)])
         self._lanes.submit(lane, self._numerics.device, lambda: self._perform(flight, live, inputs))
 
-    def _nested(self, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _made_meanwhile(self, live: Live) -> Outcome | None:
+        """The outputs of a step that another job has made since this one was planned."""
+        if not live.spec.outputs:
+            return None
+        traces: dict[str, str] = {}
+        wanted: list[str] = []
+        for out in live.spec.outputs:
+            template = live.outputs.get(out.name)
+            if out.name in live.unsettled:
+                trace = self.engine.records.trace(output_id(live.key, out.name))
+                if trace is None:
+                    return None
+                traces[out.name] = trace
+                template = template_from_json(json.loads(trace))
+            wanted.extend(ref.id for ref in holes(template))
+        if any(self._lease(id) is None for id in wanted):
+            return None
+        return Outcome({id: self.values[id] for id in wanted}, traces, (), 0.0, 0, False)
+
+    def _nested(self, flight: Flight, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         if self.depth >= MAX_NESTED:
             raise WeftError(Problem("run.limit", f"runs are nested more than {MAX_NESTED} deep"))
         graph = bind(workflow, self.engine.registry, as_body=True)
-        held = {content_id(content_digest(value)): value for value in values.values()}
-        given = {
-            name: value if isinstance(value, PLAIN_OR_NONE) else Ref(content_id(content_digest(value)), facts_of(value))
-            for name, value in values.items()
-        }
+        held: dict[str, Any] = {}
+        given: dict[str, Any] = {}
+        for name, value in values.items():
+            given[name], found = as_given(value)
+            held.update(found)
         inner = Execution(
             self.engine,
             graph,
-            self.order,
+            replace(self.order, cancel=_FlightCancel(flight)),
             list(workflow.outputs) or None,
             given=given,
             held=held,
@@ -248,7 +307,7 @@ class Execution(Performing):
             for event in inner.events():
                 if not isinstance(event, Planned | JobFinished):
                     self.inbox.put(("event", live, (event,)))
-            if self.cancelled():
+            if flight.cancelled():
                 raise Cancelled
             if inner.problems:
                 raise WeftError(inner.problems)
@@ -297,18 +356,16 @@ class Execution(Performing):
                     self._make_ready(live)
 
     def _abandon(self) -> None:
-        """Leave flights that other jobs go on with."""
+        """Leave what other jobs go on with, and what has not begun."""
         for live in list(self._flying.values()):
-            flight = self.engine.flights._open.get(live.key)
-            if flight is not None and len(flight.waiters) > 1:
-                flight.waiters[:] = [(e, x) for e, x in flight.waiters if e is not self]
+            if self.engine.flights.leave(live.key, self):
                 self._leave(live)
 
     def _leave(self, live: Live) -> None:
         if self._flying.pop(live.path, None) is not None:
             self._busy[live.spec.lane] -= 1
 
-    def _landed(self, live: Live, outcome: Outcome, owner: Execution, peak: int | None) -> Iterator[Event]:
+    def _landed(self, live: Live, outcome: Outcome, owner: Execution | None, peak: int | None) -> Iterator[Event]:
         self._leave(live)
         self._done.add(live.path)
         job, path = self.order.job, self.prefix + live.path
@@ -330,12 +387,17 @@ class Execution(Performing):
             yield Saved(job=job, path=path, files=outcome.files)
         self._forget_inputs(live)
         if live.unsettled:
-            self.frontier.settle(live, outcome.traces)
-            self._kept.update(r.id for t in self.frontier.output_templates().values() for r in holes(t))
+            self.frontier.settle(live, {**self._remembered(live), **outcome.traces})
+            self._keep_outputs()
         for id in outcome.values:
             self._wake(id)
             if id not in self._readers and id not in self._kept and not self._waiting_possible():
                 self._let_go(id)
+
+    def _remembered(self, live: Live) -> dict[str, str]:
+        """What the trace table has of outputs that were unknown when this job was planned."""
+        found = {out: self.engine.records.trace(output_id(live.key, out)) for out in live.unsettled}
+        return {out: trace for out, trace in found.items() if trace is not None}
 
     def _waiting_possible(self) -> bool:
         """May a step that is not planned yet want this value?"""
@@ -370,8 +432,6 @@ class Execution(Performing):
 
     def _poisoned(self, inputs: Mapping[str, Any]) -> None:
         """Drop every value that shares memory with what was written into; steps that wait for one get it made again."""
-        from engine.values import tensors
-
         touched = {t.untyped_storage().data_ptr() for value in inputs.values() for t in tensors(value)}
         bad = [
             id
@@ -400,6 +460,7 @@ class Execution(Performing):
     def _finish(self) -> Iterator[Event]:
         job = self.order.job
         if not self.cancelled():
+            self._nothing_forgotten()
             for path in sorted(self._missing, key=lambda p: self.frontier.lives[p].order):
                 if path not in self._done and path not in self._failed:
                     yield StepBlocked(job=job, path=self.prefix + path, by=self.prefix + self._culprit(path))
@@ -415,8 +476,8 @@ class Execution(Performing):
             self.engine.records.set_last(self.order.flow, steps)
         outputs = {
             name: template.id
-            for name, template in self.frontier.output_templates().items()
-            if isinstance(template, Ref) and template.id in self.values
+            for name, template in self._output_templates().items()
+            if isinstance(template, Ref) and self._lease(template.id) is not None
         }
         yield JobFinished(
             job=job,
@@ -425,6 +486,12 @@ class Execution(Performing):
             outputs=outputs,
             problems=tuple(self.problems),
         )
+
+    def _nothing_forgotten(self) -> None:
+        """Without a failure every planned step has run: anything else is a bug of the engine, told as one."""
+        left = [path for path in self._missing if path not in self._done]
+        if left and not self._failed:
+            raise RuntimeError(f"{left[0]} waits for a value that nobody makes")
 
     def _culprit(self, path: str) -> str:
         """The failed step that a step was blocked by."""
@@ -466,7 +533,7 @@ class Execution(Performing):
     def results(self) -> dict[str, Any]:
         """The values of the target outputs that are there."""
         found = {}
-        for name, template in self.frontier.output_templates().items():
-            with contextlib.suppress(KeyError):
+        for name, template in self._output_templates().items():
+            if all(self._lease(ref.id) is not None for ref in holes(template)):
                 found[name] = fill(template, self.values.__getitem__)
         return found

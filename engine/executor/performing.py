@@ -14,7 +14,7 @@ from engine import places as places_room
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where
 from engine.executor.shared import Engine, Flight, Order
 from engine.invoke import EngineRun, Hooks, Stopwatch, raised
-from engine.keys import content_id, encode_template, output_id
+from engine.keys import canonical, content_id, encode_template, output_id
 from engine.memory import is_out_of_memory
 from engine.node import PLAIN_OR_NONE
 from engine.numerics import Numerics
@@ -22,7 +22,7 @@ from engine.places import Places, file_id
 from engine.plan import Live
 from engine.run import State
 from engine.sockets import Ref, facts_of, holes
-from engine.values import content_digest, nbytes, summary
+from engine.values import content_digest, map_tensors, nbytes, summary
 
 MAX_NESTED = 8
 
@@ -45,13 +45,14 @@ class Performing:
         """Keep a value for the job."""
 
     @abstractmethod
-    def _nested(self, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _nested(self, flight: Flight, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run a workflow inside a step."""
 
     def _perform(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> None:
         """Run one step and tell its waiters how it went. Never raises."""
         token = places_room.CURRENT.set(self.places)
         try:
+            flight.begun = True
             if flight.cancelled():
                 raise Cancelled
             self.inbox.put(("started", live, ()))
@@ -138,7 +139,7 @@ class Performing:
             cancelled=flight.cancelled,
             resume=resume,
             checkpoint=checkpoint,
-            nested=lambda workflow, values: self._nested(live, workflow, values),
+            nested=lambda workflow, values: self._nested(flight, live, workflow, values),
         )
 
     def _outcome(self, live: Live, result: dict[str, Any], seconds: float) -> Outcome:
@@ -160,12 +161,12 @@ class Performing:
                 values[id] = value
                 continue
             known = live.outputs.get(out.name)
-            if known is not None and not list(holes(known)) and out.name not in live.unsettled:
+            if known is not None and not holes(known) and out.name not in live.unsettled:
                 continue  # a plain value the trace table already told
             if out.type.name not in _BY_CONTENT and not live.spec.cutoff:
                 values[id] = value
                 continue
-            template, found = _by_content(value)
+            template, found = by_content(value)
             if out.name in live.unsettled:
                 values.update(found)
                 trace = encode_template(template)
@@ -173,7 +174,7 @@ class Performing:
                 traces[out.name] = trace
             else:
                 # Known by its trace, computed again because the value was gone: filed under the names promised.
-                promised = [ref.id for ref in holes(known)]
+                promised = dict.fromkeys(ref.id for ref in holes(known))
                 values.update(zip(promised, found.values(), strict=False))
         files: tuple[str, ...] = ()
         if live.spec.effect:
@@ -203,19 +204,40 @@ class Outcome:
 _BY_CONTENT = ("int", "float", "str", "bool", "list", "choice")
 
 
-def _by_content(value: Any) -> tuple[Any, dict[str, Any]]:
+def by_content(value: Any) -> tuple[Any, dict[str, Any]]:
     """A cut-off value as a template: plain values as they are, everything else by its content digest."""
     if isinstance(value, PLAIN_OR_NONE):
         return value, {}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         templates, found = [], {}
         for item in value:
-            template, inner = _by_content(item)
+            template, inner = by_content(item)
             templates.append(template)
             found.update(inner)
         return templates, found
     id = content_id(content_digest(value))
     return Ref(id, facts_of(value)), {id: value}
+
+
+def as_given(value: Any) -> tuple[Any, dict[str, Any]]:
+    """A value as the parameter of a nested run: plain data and recipes stay readable for light nodes."""
+    try:
+        canonical(value)
+    except TypeError:
+        pass
+    else:
+        return value, {}
+    kind = getattr(type(value), "__weft_type__", None)
+    if kind is None or not kind.recipe:
+        return by_content(value)
+    found: dict[str, Any] = {}
+
+    def leaf(tensor: Any) -> Any:
+        id = content_id(content_digest(tensor))
+        found[id] = tensor
+        return Ref(id)
+
+    return map_tensors(value, leaf), found
 
 
 def _unexpected(live: Live, inputs: Mapping[str, Any], error: BaseException) -> Problem:

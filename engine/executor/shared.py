@@ -62,6 +62,7 @@ class Flight:
 
     key: str
     waiters: list[tuple[Execution, Live]] = field(default_factory=list)
+    begun: bool = False
     landed: bool = False
 
     def cancelled(self) -> bool:
@@ -91,6 +92,17 @@ class Flights:
                 return flight, False
             flight = self._open[key] = Flight(key, [(execution, live)])
             return flight, True
+
+    def leave(self, key: str, execution: Execution) -> bool:
+        """A cancelled job goes: True when it need not wait, because the step has not begun or others go on with it."""
+        with self._lock:
+            flight = self._open.get(key)
+            if flight is None or all(waiter is not execution for waiter, _ in flight.waiters):
+                return False
+            if flight.begun and len(flight.waiters) == 1:
+                return False
+            flight.waiters[:] = [(waiter, live) for waiter, live in flight.waiters if waiter is not execution]
+            return True
 
     def land(self, flight: Flight, kind: str, *details: Any) -> None:
         """It is over: tell every waiter."""
