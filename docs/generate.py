@@ -521,7 +521,7 @@ def cli_page() -> str:
     top = cli.build_parser()
     parts = [MADE, "# The command line", usage(top), top.description or ""]
     parts.append("\n".join(f"- [`weft {name}`](#weft-{name}): {about}" for name, (_, about) in cli.COMMANDS.items()))
-    parts += [options(top), EXITS]
+    parts += [options(top), EXITS, "`--help` after any of them says the same in the terminal."]
     for name in cli.COMMANDS:
         one = command(name)
         parts += [f"## weft {name}", one.description or "", usage(one), options(one)]
@@ -547,14 +547,15 @@ def options(parser: argparse.ArgumentParser) -> str:
     """A table of the arguments."""
     rows = ["| | |", "|---|---|"]
     for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction) or action.help == argparse.SUPPRESS:
+        if isinstance(action, argparse._SubParsersAction | argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
-        names = ", ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar or action.dest}`"
+        names = ", ".join(f"`{name}`" for name in action.option_strings)
+        names = names or f"`{cell(str(action.metavar or action.dest))}`"
         if action.option_strings and action.nargs != 0:
             shown = action.metavar or (action.choices and "|".join(map(str, action.choices))) or action.dest.upper()
             names += f" {cell(' '.join(shown) if isinstance(shown, tuple) else str(shown))}"
         rows.append(f"| {names} | {cell((action.help or '') % vars(action))} |")
-    return "\n".join(rows)
+    return "\n".join(rows) if len(rows) > 2 else ""
 
 
 # --- small things --------------------------------------------------------------------------------------------------
