@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import importlib
+from typing import TYPE_CHECKING, Any
 
-# GNU OpenMP threads spin while they wait for each other, and on a busy machine two of them starve each other: a forward
-# of the starter took 0.46-0.83 s on two contended cores, 0.03 s when waiting threads sleep. Read once, when torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if TYPE_CHECKING:
+    from engine.author import Workflow
+    from engine.node import node
+    from engine.session import Session
+
+__all__ = ["Session", "Workflow", "node"]
+
+_LAZY = {"Session": "engine.session", "Workflow": "engine.author"}
+
+
+def __getattr__(name: str) -> Any:
+    """`from engine import Workflow, Session, node`: read when asked for, so that `import engine` costs nothing."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'engine' has no attribute '{name}'")
+    return getattr(importlib.import_module(_LAZY[name]), name)

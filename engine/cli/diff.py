@@ -130,9 +130,9 @@ def _nets(a: Net, b: Net, prefix: str) -> Iterator[Change]:
             yield Change(f"{prefix}parameter {name}", before, new_parameters.get(name))
     for name in _both(a.outputs, b.outputs):
         old_output = a.outputs.get(name)
-        before = _target(old_output, renamed) if old_output else None
-        if before != b.outputs.get(name):
-            yield Change(f"{prefix}output {name}", before, b.outputs.get(name))
+        now = _target(old_output, renamed) if old_output else None
+        if now != b.outputs.get(name):
+            yield Change(f"{prefix}output {name}", now, b.outputs.get(name))
 
 
 def _nodes(a: Node | None, b: Node | None, path: str) -> Iterator[Change]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -204,3 +206,13 @@ def spec_of(function: Callable[..., Any]) -> NodeSpec:
     """The spec of a decorated function."""
     found: NodeSpec = function.__weft__  # type: ignore[attr-defined]
     return found
+
+
+class _CallableRoom(types.ModuleType):
+    """This room, called: `from engine import node` gives the room, and `@node(...)` on it is the decorator."""
+
+    def __call__(self, *args: Any, **options: Any) -> _Decorator:
+        return node(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableRoom
