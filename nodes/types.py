@@ -268,13 +268,17 @@ class TextEncoder:
 @socket(colour="#d2605c", recipe=True)
 @dataclass(frozen=True)
 class VAE:
-    """The autoencoder between pictures and latents. `latent = (encode(x) - shift) * scale`, once."""
+    """The autoencoder between pictures and latents. `latent = (encode(x) - shift) * scale`, once.
+
+    `width` is how many channels its widest map at the picture's full size has: what its activations cost.
+    """
 
     base: Weights
     space: LatentSpace
     scale: float = 0.18215
     shift: float = 0.0
     numerics: tuple[tuple[str, Any], ...] = ()
+    width: int = field(default=256, compare=False)
 
     @property
     def weights(self) -> str:

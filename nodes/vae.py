@@ -23,8 +23,8 @@ Fit = Annotated[
     Literal["refuse", "crop", "pad"],
     Help("What to do with a size that is no whole number of latent cells: crop the middle, or repeat the border."),
 ]
-# Peak bytes of activations for each pixel of the picture and byte of the dtype; for a VAE of SD's width.
-DECODE_BYTES, ENCODE_BYTES = 2200, 1100
+# Maps of the widest kind that are alive at once: 3 to 5 were counted, encoding or decoding; one more for convolutions.
+LIVE_MAPS = 6
 
 
 def encode_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
@@ -70,7 +70,7 @@ def encode(
 
     pixels = _to_cells(vae, image.pixels, fit).movedim(-1, 1)  # (B, 3, H, W)
     recipe = _in(vae, precision)
-    with run.lease(recipe, working_bytes=_working(pixels.shape, ENCODE_BYTES)) as module, torch.no_grad():
+    with run.lease(recipe, working_bytes=_working(vae, pixels.shape)) as module, torch.no_grad():
         device, dtype = _where(module)
         posterior = module.encode((2.0 * pixels - 1.0).to(device, dtype)).latent_dist
         if sample:
@@ -108,7 +108,7 @@ def decode(run: Run, vae: VAE, latent: Latent, precision: Precision = "run") -> 
         raise refuse("this VAE decodes pictures, the latent is a video", socket="latent")
     batch, _, height, width = latent.samples.shape
     picture = (batch, 3, height * vae.space.factor, width * vae.space.factor)
-    with run.lease(_in(vae, precision), working_bytes=_working(picture, DECODE_BYTES)) as module, torch.no_grad():
+    with run.lease(_in(vae, precision), working_bytes=_working(vae, picture)) as module, torch.no_grad():
         device, dtype = _where(module)
         z = latent.samples.to(device, dtype) / vae.scale + vae.shift
         decoded = module.decode(z, return_dict=False)[0]
@@ -131,10 +131,10 @@ def _where(module: Any) -> tuple[torch.device, torch.dtype]:
     return first.device, first.dtype
 
 
-def _working(shape: tuple[int, ...], bytes_: int) -> int:
+def _working(vae: VAE, shape: tuple[int, ...]) -> int:
     """Bytes of activations that a picture [batch, 3, height, width] needs in float32, the dearest dtype."""
     batch, _, height, width = shape
-    return batch * height * width * 4 * bytes_
+    return batch * height * width * vae.width * LIVE_MAPS * 4
 
 
 def _to_cells(vae: VAE, pixels: torch.Tensor, fit: str) -> torch.Tensor:

@@ -49,7 +49,8 @@ def vae_recipe(found: Component) -> VAE:
         raise unknown(found.config)
     space = latent_space(found.config, found.folder)
     shift = found.config.get("shift_factor") or 0.0
-    return VAE(found.weights("vae"), space, float(found.config["scaling_factor"]), float(shift))
+    width = max(int(channels) for channels in (found.config.get("block_out_channels") or [256])[:2])
+    return VAE(found.weights("vae"), space, float(found.config["scaling_factor"]), float(shift), width=width)
 
 
 def build_vae(recipe: VAE, device: str, dtype: str) -> Any:

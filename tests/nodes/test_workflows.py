@@ -35,7 +35,7 @@ def registry():
 @pytest.fixture(scope="module")
 def session(tmp_path_factory, models, tiny_sd1, tiny_controlnet, textbook_lora):
     places = Places(home=tmp_path_factory.mktemp("home"), model_folders=(models,))
-    made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**30}), numerics=Numerics(device="cpu"))
+    made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**35}), numerics=Numerics(device="cpu"))
     yield made
     made.close()
 
