@@ -16,7 +16,7 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.sockets import Ref
@@ -44,21 +44,21 @@ def canonical(value: Any, leaf: Leaf = _unknown) -> str:
     kind = type(value)
     if kind is str:
         return f"s{len(value)}:{value}"
+    if kind is Ref:
+        return f"@{value.id}{value.path or ''}"
     if kind is float:
         # -0.0 and 0.0 are one number to every node.
-        return f"f{value + 0.0!r}" if value else "f0.0"
+        return f"f{value!r}" if value else "f0.0"
     if kind is bool:
         return "b1" if value else "b0"
     if kind is int:
         return f"i{value}"
     if value is None:
         return "n"
-    if kind is Ref:
-        return f"@{value.id}{value.path or ''}"
     if isinstance(value, list | tuple):
         return "[" + ",".join([canonical(item, leaf) for item in value]) + "]"
     if isinstance(value, Mapping):
-        return "{" + ",".join([f"{k}={canonical(value[k], leaf)}" for k in sorted(value)]) + "}"
+        return "{" + ",".join([f"{canonical(k)}={canonical(value[k], leaf)}" for k in sorted(value)]) + "}"
     if isinstance(value, enum.Enum):
         return f"e{kind.__qualname__}.{value.name}"
     if dataclasses.is_dataclass(value):
@@ -77,14 +77,17 @@ def digest(value: Any, leaf: Leaf = _unknown) -> str:
     return hash_text(canonical(value, leaf))
 
 
-def step_key(node: str, version: int, source: str, numerics: str, inputs: Mapping[str, Any], more: Any = None) -> str:
+def step_key(
+    node: str, version: int, source: str, numerics: str, inputs: Mapping[str, Any], more: Sequence[Any] = ()
+) -> str:
     """The key of one step.
 
     `source` is the digest of the node's code while its pack is under development, else empty; `numerics` the digest of
     the numerics for nodes that compute; `inputs` the keyed inputs as templates; `more` the fingerprint and file ids.
     """
     parts = [f"{name}={canonical(value)}" for name, value in inputs.items()]
-    return hash_text(f"{node}@{version}|{source}|{numerics}|{'&'.join(parts)}|{canonical(more)}")
+    ending = canonical(more) if more else "[]"
+    return hash_text(f"{node}@{version}|{source}|{numerics}|{'&'.join(parts)}|{ending}")
 
 
 def output_id(key: str, output: str) -> str:

@@ -14,7 +14,7 @@ import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, Union
@@ -208,7 +208,7 @@ def fit(source: Type, target: Type, bases: Bases = no_bases, bound: dict[str, Ty
     `bases` gives the base types of a socket type; `bound` holds what type variables of the node already stand for and
     is extended when the answer is *fits*.
     """
-    if source is target and not target.variable:
+    if source == target and not (target.variable or target.args or target.name == "any"):
         return Fit.FITS
     if target.variable:
         held = None if bound is None else bound.get(target.name)
@@ -305,19 +305,43 @@ def facts_of(value: Any) -> Facts:
     return found if isinstance(found, Mapping) else NO_FACTS
 
 
-def holes(value: Any) -> Iterator[Ref]:
+_PLAIN_CLASSES = frozenset({str, int, float, bool, type(None)})
+_field_names: dict[type, tuple[str, ...]] = {}
+
+
+def _names(cls: type) -> tuple[str, ...]:
+    """The fields of a dataclass, asked once; none for anything else."""
+    known = _field_names.get(cls)
+    if known is None:
+        known = tuple(entry.name for entry in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
+        _field_names[cls] = known
+    return known
+
+
+def holes(value: Any) -> list[Ref]:
     """Every Ref inside a template, in a fixed order."""
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from holes(item)
+    found: list[Ref] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[Ref]) -> None:
+    kind = type(value)
+    if kind in _PLAIN_CLASSES:
+        return
+    if kind is Ref:
+        found.append(value)
+        return
+    parts: Iterable[Any]
+    if isinstance(value, list | tuple):
+        parts = value
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from holes(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for entry in dataclasses.fields(value):
-            yield from holes(getattr(value, entry.name))
+        parts = value.values()
+    else:
+        parts = [getattr(value, name) for name in _names(kind)]
+    for part in parts:
+        if type(part) not in _PLAIN_CLASSES:
+            _collect(part, found)
 
 
 def fill(template: Any, fetch: Callable[[str], Any]) -> Any:

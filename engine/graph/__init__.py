@@ -23,6 +23,7 @@ from engine.graph.bound import (
     Several,
     Step,
     outs,
+    uncollected,
     unknown_target,
 )
 from engine.graph.flow import FLOW, flow_specs
@@ -44,6 +45,7 @@ __all__ = [
     "check",
     "flow_specs",
     "outs",
+    "uncollected",
     "unknown_target",
 ]
 
@@ -54,7 +56,8 @@ def bind(workflow: Workflow, registry: Registry, *, as_body: bool = False) -> Gr
     With `as_body` its parameters stay open, to be given as values or Refs when it is planned.
     """
     binder = Binder(workflow, registry)
-    graph = binder.graph(workflow, frozenset(), as_body=as_body)
+    with uncollected():
+        graph = binder.graph(workflow, frozenset(), as_body=as_body)
     if binder.problems:
         raise WeftError(binder.placed())
     return graph

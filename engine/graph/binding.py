@@ -112,7 +112,7 @@ class Binder(Inputs):
         bound_vars: dict[str, Type] = {}
         sources: list[tuple[str, Bound]] = []
         by_name = spec.by_name
-        for name in given:
+        for name in () if given.keys() <= by_name.keys() else given:
             if name not in by_name:
                 hint = did_you_mean(name, by_name)
                 known = ", ".join(by_name) or "none"
@@ -131,6 +131,9 @@ class Binder(Inputs):
                     self._missing(path, spec, item)
                 else:
                     sources.append((item.name, self._default(item)))
+                continue
+            if type(bound) is Out and item.wired and types.get((bound.path, bound.output)) == item.type and item.plain:
+                sources.append((item.name, bound))
                 continue
             made = self._input(path, raw, item, bound, types, free_types, bound_vars)
             if made is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import Problem, WeftError, did_you_mean, fail
 from engine.node import NodeSpec
@@ -58,9 +60,8 @@ class Muted:
 Bound = Const | Out | Free | Several | Keyed | Muted
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One node of the bound graph."""
+class Step(NamedTuple):
+    """One node of the bound graph. A tuple: a frozen dataclass of this size takes five times as long to make."""
 
     path: str
     spec: NodeSpec
@@ -131,6 +132,22 @@ def muted_by(bound: Bound) -> str | None:
     if isinstance(bound, Keyed):
         return next((by for _, item in bound.items if (by := muted_by(item))), None)
     return None
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for cyclic garbage within the block.
+
+    A graph or plan of 10,000 nodes makes none, and every pass over what is there already would let its cost grow faster
+    than its size.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def unknown_target(graph: Graph, target: str) -> WeftError:

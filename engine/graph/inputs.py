@@ -81,7 +81,7 @@ class Inputs(Layout):
         free_types: Mapping[str, Type],
         bound_vars: dict[str, Type],
     ) -> Bound | None:
-        if isinstance(bound, Const):
+        if type(bound) is Const:
             if not item.typed and bound.value is not None:
                 self.bad("graph.value", path, f"'{item.name}' takes a wire, not a typed value", socket=item.name)
                 return None
@@ -91,7 +91,7 @@ class Inputs(Layout):
             except WeftError as error:
                 self.problems.extend(problem.at(path=path) for problem in error.problems)
                 return None
-        if isinstance(bound, Several | Keyed):
+        if not isinstance(bound, Out) and isinstance(bound, Several | Keyed):
             message = f"'{item.name}' takes one {item.type}, not several"
             self.bad("graph.type", path, message, socket=item.name, mend=Mend("use map to run it for each"))
             return None

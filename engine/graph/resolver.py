@@ -35,7 +35,7 @@ class Resolver:
         own = self.free or raw.given
         for name, source in raw.node.inputs.items():
             if not own or (name not in raw.given and (path, name) not in self.free):
-                bound = self.source(source, raw.prefix, path, name)
+                bound = Const(source.value) if type(source) is Value else self.source(source, raw.prefix, path, name)
                 if bound is not None:
                     found[name] = bound
         for name, given in raw.given.items():
@@ -77,22 +77,23 @@ class Resolver:
             edits = ({"unset": f"{path}.{socket}"},) if socket else ()
             self.binder.bad("graph.link", path, message, socket=socket, mend=Mend("wire it anew or remove it", edits))
             return None
-        if raw.node.mode == "mute":
+        mode, kind = raw.node.mode, raw.node.type
+        if mode == "mute":
             return Muted(target)
         if target in self.following:
             row = list(self.following)
             self.binder.circle([target, *reversed(row[row.index(target) + 1 :])])
             return None
-        if raw.node.type.startswith("#"):
+        if kind[0] == "#":
             return self._into_instance(raw, target, link, path, socket)
         if raw.spec is None:
             return None
-        if raw.node.type == "reroute":
+        if kind == "reroute":
             return self._through(target, raw, "value")
         output = self._output(raw, target, link, path, socket)
         if output is None:
             return None
-        if raw.node.mode == "bypass":
+        if mode == "bypass":
             source = dict(raw.spec.bypass).get(output)
             if source is None:
                 return Muted(target)

@@ -53,12 +53,15 @@ def coerce(item: Input, value: Any, type_: Type | None = None) -> Any:
 
 
 def _coerce_float(item: Input, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is float:
+        number = value
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad(item, value, f"needs a number, got {_show(value)}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    else:
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
     if not math.isfinite(number):
         raise _bad(item, value, "needs a finite number")
     _check_range(item, number)

@@ -51,10 +51,15 @@ class Input:
     variants: tuple[Variant, ...] = ()
     enum: str = ""  # path of the Enum class to hand to the function
 
-    @property
+    @functools.cached_property
     def required(self) -> bool:
         """Must it have a wire or a value?"""
         return self.default is MISSING and not self.type.optional and self.gather == ""
+
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Does it take one value, of a type that wiring does not bind?"""
+        return not (self.gather or self.type.variable or self.type.args)
 
     def variant(self, name: str) -> Variant:
         """The option of this name."""

@@ -9,6 +9,7 @@ import json
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import Problem, WeftError, Where, fail
@@ -36,6 +37,19 @@ class Failed(Exception):
         self.by = by
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the steps of one kind of node get their keys and outputs in this plan: asked of the spec once."""
+
+    numerics: str
+    source: str
+    reads_files: bool
+    unkeyed: frozenset[str]
+    passed: tuple[tuple[str, str], ...]  # outputs that are an input, as effects have them
+    made: tuple[tuple[str, Callable[[Ref], Any] | None], ...]  # known by the step's key, with their outlines
+    cut: tuple[str, ...]  # known by their content
+
+
 class Forward:
     """The forward walk."""
 
@@ -46,7 +60,7 @@ class Forward:
         self.maker: dict[str, tuple[str, str]] = {}
         self.lints: list[Problem] = []
         self._dependents: dict[str, set[str]] = {}
-        self._outlines: dict[str, Callable[[Ref], Any] | None] = {}
+        self._ways: dict[str, _Way] = {}
 
     @abstractmethod
     def _want_step(self, path: str) -> None:
@@ -196,46 +210,58 @@ class Forward:
         return outputs
 
     def _heavy(self, live: Live, inputs: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> None:
-        spec, setting = live.spec, self.setting
-        if spec.lane == "device":
-            numerics = setting.numerics.digest
-        elif spec.lane == "cpu":
-            numerics = setting.numerics.host_digest
-        else:
-            numerics = ""
-        more: list[Any] = self._files(spec, inputs) if _reads_files(spec) else []
+        spec, setting, path = live.spec, self.setting, live.path
+        way = self._ways.get(spec.id)
+        if way is None:
+            way = self._ways[spec.id] = self._way(spec)
+        more: list[Any] = self._files(spec, inputs) if way.reads_files else []
         if spec.fingerprint:
             more.append(("fingerprint", resolve(spec.fingerprint)(**inputs)))
         if spec.volatile:
-            more.append(("volatile", setting.nonce, live.path))
-        source = setting.source_digest(spec)
-        keyed = (
-            inputs
-            if all(item.keyed for item in spec.inputs)
-            else {name: value for name, value in inputs.items() if spec.by_name[name].keyed}
-        )
-        live.key = key = step_key(spec.id, spec.version, source, numerics, keyed, more)
+            more.append(("volatile", setting.nonce, path))
+        keyed = {name: value for name, value in inputs.items() if name not in way.unkeyed} if way.unkeyed else inputs
+        live.key = key = step_key(spec.id, spec.version, way.source, way.numerics, keyed, more)
         if spec.effect:
-            live.effect_key = step_key(spec.id, spec.version, source, str(setting.places.output), inputs, more)
-        passed = dict(spec.bypass) if spec.effect else {}
+            live.effect_key = step_key(spec.id, spec.version, way.source, str(setting.places.output), inputs, more)
+        for output, source in way.passed:
+            live.outputs[output] = inputs[source]
+        for output, outline in way.made:
+            id = output_id(key, output)
+            self.maker[id] = (path, output)
+            ref = Ref(id, facts.get(output, {}))
+            live.outputs[output] = outline(ref) if outline else ref
         unsettled = []
-        for out in spec.outputs:
-            id = output_id(key, out.name)
-            if out.name in passed:
-                live.outputs[out.name] = inputs[passed[out.name]]
-            elif spec.cutoff or out.type.name in PLAIN or out.type.name in ("list", "choice"):
-                self.maker[id] = (live.path, out.name)
-                trace = setting.records.trace(id)
-                if trace is None:
-                    unsettled.append(out.name)
-                else:
-                    self._learn(live, out.name, trace)
+        for output in way.cut:
+            id = output_id(key, output)
+            self.maker[id] = (path, output)
+            trace = setting.records.trace(id)
+            if trace is None:
+                unsettled.append(output)
             else:
-                self.maker[id] = (live.path, out.name)
-                ref = Ref(id, facts.get(out.name, {}))
-                outline = self._outline(out.type.name)
-                live.outputs[out.name] = outline(ref) if outline else ref
+                self._learn(live, output, trace)
         live.unsettled = tuple(unsettled)
+
+    def _way(self, spec: NodeSpec) -> _Way:
+        setting = self.setting
+        by_lane = {"device": setting.numerics.digest, "cpu": setting.numerics.host_digest}
+        passed = spec.bypass if spec.effect else ()
+        cut, made = [], []
+        for out in spec.outputs:
+            if out.name in dict(passed):
+                continue
+            if spec.cutoff or out.type.name in PLAIN or out.type.name in ("list", "choice"):
+                cut.append(out.name)
+            else:
+                made.append((out.name, self._outline(out.type.name)))
+        return _Way(
+            by_lane.get(spec.lane, ""),
+            setting.source_digest(spec),
+            any(item.widget.get("kind") in ("model", "file") for item in spec.inputs),
+            frozenset(item.name for item in spec.inputs if not item.keyed),
+            passed,
+            tuple(made),
+            tuple(cut),
+        )
 
     def _learn(self, live: Live, output: str, trace: str) -> None:
         template = template_from_json(json.loads(trace))
@@ -244,11 +270,10 @@ class Forward:
             self.maker.setdefault(ref.id, (live.path, output))
 
     def _outline(self, kind: str) -> Callable[[Ref], Any] | None:
-        if kind not in self._outlines:
-            spec = self.setting.types.get(kind)
-            cls = resolve(spec.path) if spec is not None and spec.recipe else None
-            self._outlines[kind] = getattr(cls, "outline", None)
-        return self._outlines[kind]
+        """How a recipe that does not exist yet looks, for types that say so."""
+        spec = self.setting.types.get(kind)
+        cls = resolve(spec.path) if spec is not None and spec.recipe else None
+        return getattr(cls, "outline", None)
 
     def _facts(self, live: Live, inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -355,10 +380,6 @@ class Forward:
 
 
 _NOTHING = object()
-
-
-def _reads_files(spec: NodeSpec) -> bool:
-    return any(item.widget and item.widget.get("kind") in ("model", "file") for item in spec.inputs)
 
 
 def _raised(live: Live, error: Exception) -> WeftError:

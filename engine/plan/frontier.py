@@ -8,7 +8,7 @@ from typing import Any
 
 from engine import places as places_room
 from engine.errors import Problem, WeftError
-from engine.graph import Bound, Graph, Out, outs, unknown_target
+from engine.graph import Bound, Const, Graph, Out, outs, uncollected, unknown_target
 from engine.keys import checkpoint_ids
 from engine.node import resolve
 from engine.places import file_id
@@ -45,11 +45,12 @@ class Frontier(Forward):
         needed = self._ancestors([*self.target_paths, *(out.path for out in self._target_outs())])
         token = places_room.CURRENT.set(setting.places)
         try:
-            self._enter(graph, self._scope, (), needed)
-            for path in self.target_paths:
-                self._want_step(path)
-            for bound in self.target_outputs.values():
-                self._want_bound(bound, self._scope)
+            with uncollected():
+                self._enter(graph, self._scope, (), needed)
+                for path in self.target_paths:
+                    self._want_step(path)
+                for bound in self.target_outputs.values():
+                    self._want_bound(bound, self._scope)
         finally:
             places_room.CURRENT.reset(token)
 
@@ -92,7 +93,10 @@ class Frontier(Forward):
                 continue
             seen.add(path)
             for _, bound in self.graph.steps[path].sources:
-                pending.extend(out.path for out in outs(bound))
+                if type(bound) is Out:
+                    pending.append(bound.path)
+                elif type(bound) is not Const:
+                    pending.extend(out.path for out in outs(bound))
         return seen
 
     # -- backward: what must run
@@ -282,30 +286,42 @@ class Frontier(Forward):
 
     def snapshot(self) -> Plan:
         """The plan as it stands."""
+        with uncollected():
+            return self._snapshot()
+
+    def _snapshot(self) -> Plan:
         rows = []
+        problems = []
         for live in self._in_order():
-            if live.spec.light and not live.problem and live.status != "maybe":
-                status = "maybe" if live.blockers else "light"
-            elif live.problem is not None or live.failed_by:
-                status = "failed"
-            elif live.blockers:
-                status = "maybe"
-            else:
-                status = live.status or "not needed"
+            if live.problem is not None:
+                problems.append(live.problem)
+            status = self.status(live)
+            runs = status == "run"
             rows.append(
                 PlanStep(
                     live.path,
                     live.spec.id,
                     status,
-                    self.reasons.why(live) if status == "run" else live.why or live.tier,
-                    self.reasons.seconds(live) if status == "run" else None,
+                    self.reasons.why(live) if runs else live.why or live.tier,
+                    self.reasons.seconds(live) if runs else None,
                     len(live.checkpoints),
                     live.resumed,
-                    tuple(sorted(live.blockers)),
+                    tuple(sorted(live.blockers)) if live.blockers else (),
                     live.problem,
                 )
             )
-        return Plan(tuple(rows), tuple(self.problems), tuple(self.lints))
+        return Plan(tuple(rows), tuple(problems), tuple(self.lints))
+
+    @staticmethod
+    def status(live: Live) -> str:
+        """What a plan calls the state of a step."""
+        if live.spec.light and not live.problem and live.status != "maybe":
+            return "maybe" if live.blockers else "light"
+        if live.problem is not None or live.failed_by:
+            return "failed"
+        if live.blockers:
+            return "maybe"
+        return live.status or "not needed"
 
 
 def _in_place(file: str, content: str) -> bool:

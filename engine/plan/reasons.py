@@ -18,10 +18,14 @@ class Reasons:
         """Nothing is read until somebody asks why."""
         self.setting = setting
         self._last: Mapping[str, Mapping[str, str]] | None = None
+        self._rates: dict[str, float | None] = {}  # by node
 
     def seconds(self, live: Live) -> float | None:
         """Expected seconds of a step, from earlier runs under the same numerics."""
-        rate = self.setting.records.rate(self.rate_key(live))
+        node = live.spec.id
+        if node not in self._rates:
+            self._rates[node] = self.setting.records.rate(self.rate_key(live))
+        rate = self._rates[node]
         if rate is None:
             return None
         seconds = rate * self.work(live)
