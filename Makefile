@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fix test-slow test-gpu bench nodes web venv
+.PHONY: help run demo test check fix test-slow test-gpu bench nodes docs web venv
 
 # An active virtual environment is used as it is; otherwise .venv is made. (make cannot name a path with spaces.)
 VENV := $(if $(filter 1,$(words $(VIRTUAL_ENV))),$(VIRTUAL_ENV),.venv)
@@ -41,8 +41,11 @@ test-gpu: venv ## Run the tests that need a CUDA device
 bench: venv ## Measure
 	"$(PYTHON)" -m bench
 
-nodes: venv ## Write nodes/nodes.json and the node pages anew
+nodes: venv ## Write nodes/nodes.json anew
 	"$(PYTHON)" -m engine.cli manifest
+
+docs: nodes ## Write the pages that are made from the code anew
+	"$(PYTHON)" docs/generate.py
 
 web: ## Build the editor into web/dist (needs Node)
 	cd web && npm ci && npm run build
