@@ -42,6 +42,7 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tif
 WHOLE_HASH_LIMIT = 256 * 2**20
 SAMPLE_BLOCKS = 64
 BLOCK = 2**16
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def default_home() -> Path:
@@ -109,10 +110,11 @@ class Places:
         if found is not None:
             return found
         known = self.models(kind)
+        fetch = f"fetch it with `hf download {name}`, " if HUB_ID.fullmatch(name) else ""
         raise fail(
             "model.missing",
             f"no {kind.rstrip('s').replace('_', ' ')} named '{name}'.{did_you_mean(name, known)}",
-            mend=f"put it under {self.home / 'models' / kind}, add --models DIR, or choose one of: "
+            mend=f"{fetch}put it under {self.home / 'models' / kind}, add --models DIR, or choose one of: "
             + (", ".join(known[:8]) or "none there yet"),
         )
 
@@ -256,7 +258,7 @@ def outside(name: str, base: Path) -> Exception:
 
 def hub_snapshot(name: str) -> Path | None:
     """The newest snapshot of `org/name` in the Hugging Face cache, if it is there; no library, no network."""
-    if name.count("/") != 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not HUB_ID.fullmatch(name):
         return None
     home = os.environ.get("HF_HOME")
     cache = os.environ.get("HF_HUB_CACHE")
