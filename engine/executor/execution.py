@@ -289,7 +289,7 @@ class Execution(Performing):
             raise WeftError(Problem("run.limit", f"runs are nested more than {MAX_NESTED} deep"))
         graph = bind(workflow, self.engine.registry, as_body=True)
         held: dict[str, Any] = {}
-        given: dict[str, Any] = {}
+        given: dict[str, Any] = dict(graph.defaults)
         for name, value in values.items():
             given[name], found = as_given(value)
             held.update(found)

@@ -33,8 +33,8 @@ class Binder(Inputs):
         as_body = as_body or bool(name)
         place: tuple[str | int, ...] = ("graphs", name) if name else ()
         raws: dict[str, Raw] = {}
-        self._expand(net, "", place, inside, raws, {}, "")
-        free = self._free(net, raws) if as_body else {}
+        free = self._free(net) if as_body else {}
+        self._expand(net, "", place, inside, raws, {spot: Free(label) for spot, label in free.items()}, "")
         resolver = Resolver(self, raws, free)
         order = self._order(raws, resolver)
         steps: dict[str, Step] = {}
@@ -65,7 +65,8 @@ class Binder(Inputs):
                 elif isinstance(bound, Free):
                     output_types[label] = free_types.get(bound.name, ANY)
         self._check_parameters(net, raws, place)
-        return Graph(steps, outputs, output_types, free_types, muted, tuple(self.lints))
+        defaults = self._defaults(net) if as_body else {}
+        return Graph(steps, outputs, output_types, free_types, muted, tuple(self.lints), defaults)
 
     # -- order
 
@@ -210,10 +211,10 @@ class Binder(Inputs):
                 mapped.append(label)
             if made is not None:
                 sources.append((label, made))
-        for label, parameter in net.parameters.items():
-            if label not in given and parameter.has_default:
-                sources.append((label, Const(parameter.default)))
-            elif label not in given and parameter.required:
+        for label in net.parameters:
+            if label not in given and label in body.defaults:
+                sources.append((label, Const(body.defaults[label])))
+            elif label not in given:
                 self.bad("graph.missing_input", path, f"'{label}' needs a value or a wire", socket=label)
         if kind == "map" and not mapped:
             mend = Mend("give one of its inputs a list: [..., ...]")
@@ -253,7 +254,8 @@ class Binder(Inputs):
             elif isinstance(bound, Const):
                 over = isinstance(bound.value, list | tuple)
             else:
-                over = self._type_of(bound, types, free_types).name == "list"
+                # What is only known when it is there is gone over if it turns out to be a list.
+                over = self._type_of(bound, types, free_types).name in ("list", "any")
         if isinstance(bound, Const):
             values = bound.value if over else [bound.value]
             item = Input(label, want)

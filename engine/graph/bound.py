@@ -83,6 +83,7 @@ class Graph:
     parameters: Mapping[str, Type] = field(default_factory=dict)
     muted: Mapping[str, str] = field(default_factory=dict)  # path -> the muted node that is to blame
     problems: tuple[Problem, ...] = ()  # lints
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # of a body's parameters, where they have one
 
     @cached_property
     def effects(self) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.errors import Mend, Problem, Where, did_you_mean
-from engine.graph.bound import Bound, Free
+from engine.graph.bound import Bound
 from engine.graph.flow import FLOW, flow_spec
-from engine.node import Input, NodeSpec, resolve
+from engine.node import MISSING, Input, NodeSpec, resolve
 from engine.registry import Registry
 from engine.sockets import ANY, Type, list_of
 from engine.workflow import Net, Node, Source, Value, Workflow
@@ -88,7 +89,7 @@ class Layout:
         place: tuple[str | int, ...],
         inside: frozenset[str],
         raws: dict[str, Raw],
-        given: Mapping[tuple[str, str], Source],
+        given: Mapping[tuple[str, str], Source | Bound],
         given_prefix: str,
     ) -> None:
         """Lay out the nodes of a net and, in their place, those of every instance in it."""
@@ -102,7 +103,8 @@ class Layout:
                 raw = Raw(node, None, net, prefix, spot, {})
                 self._take(raw, name, given, given_prefix)
                 raws[path] = raw
-                self._expand_instance(node, path, inside, raws, raw)
+                if not node.mode:  # nothing inside a muted instance runs, its saves neither
+                    self._expand_instance(node, path, inside, raws, raw)
                 continue
             node, spec, renamed = self._migrate(path, node)
             raw = Raw(node, spec, net, prefix, spot, renamed)
@@ -110,7 +112,7 @@ class Layout:
             raws[path] = raw
 
     @staticmethod
-    def _take(raw: Raw, name: str, given: Mapping[tuple[str, str], Source], given_prefix: str) -> None:
+    def _take(raw: Raw, name: str, given: Mapping[tuple[str, str], Source | Bound], given_prefix: str) -> None:
         if given:
             raw.given = {socket: source for (node, socket), source in given.items() if node == name}
             raw.given_prefix = given_prefix
@@ -126,7 +128,7 @@ class Layout:
         if name in inside or path.count("/") >= MAX_INSTANCES_DEEP:
             self.bad("graph.recursion", path, f"the graph '{node.type}' contains itself")
             return
-        given: dict[tuple[str, str], Source] = {}
+        given: dict[tuple[str, str], Source | Bound] = {}
         for label, parameter in net.parameters.items():
             source = node.inputs.get(label)
             from_outside = raw.given.get(label)
@@ -153,7 +155,8 @@ class Layout:
         if spec is None:
             message = f"no node is called '{node.type}'.{self.registry.suggest(node.type)}"
             mend = Mend("install the pack it comes from, or choose another node (weft nodes)")
-            broken = [pack for pack in self.registry.packs if pack.problem and node.type.startswith(pack.name + "/")]
+            pack_name = node.type.partition("/")[0] if "/" in node.type else "core"
+            broken = [pack for pack in self.registry.packs if pack.problem and pack.name == pack_name]
             if broken and broken[0].problem:
                 mend = Mend(f"its pack does not load: {broken[0].problem.message}")
             self.bad("graph.unknown_node", path, message, mend=mend)
@@ -178,17 +181,33 @@ class Layout:
     # -- parameters
 
     @staticmethod
-    def _free(net: Net, raws: Mapping[str, Raw]) -> dict[tuple[str, str], str]:
+    def _free(net: Net) -> dict[tuple[str, str], str]:
         """Which inputs of a body are given by which of its parameters."""
         free: dict[tuple[str, str], str] = {}
         for label, parameter in net.parameters.items():
             for target in parameter.to:
                 node, _, socket = target.rpartition(".")
-                raw = raws.get(node)
-                if raw is not None and raw.node.type.startswith("#"):
-                    raw.given[socket] = Free(label)
                 free[node, socket] = label
         return free
+
+    def _defaults(self, net: Net) -> dict[str, Any]:
+        """What a body's parameters are when nobody gives them: their default, what is typed in, the node's own."""
+        found: dict[str, Any] = {}
+        for label, parameter in net.parameters.items():
+            if parameter.has_default:
+                found[label] = parameter.default
+                continue
+            for target in () if parameter.required else parameter.to:
+                node, _, socket = target.rpartition(".")
+                typed = net.nodes[node].inputs.get(socket) if node in net.nodes else None
+                item = self._find_input(target, "", net)
+                if isinstance(typed, Value):
+                    found[label] = typed.value
+                elif typed is None and item is not None and not item.required:
+                    found[label] = None if item.default is MISSING else item.default
+                if label in found:
+                    break
+        return found
 
     def _free_types(self, net: Net, raws: Mapping[str, Raw]) -> dict[str, Type]:
         found: dict[str, Type] = {}

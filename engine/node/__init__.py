@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from engine.node.declaration import bypassed, check_declaration, dotted, read_spec, title_of
-from engine.node.literals import coerce, dress
+from engine.node.literals import coerce, dress, fitted
 from engine.node.spec import (
     MISSING,
     Input,
@@ -82,6 +82,7 @@ __all__ = [
     "arguments",
     "coerce",
     "dress",
+    "fitted",
     "named_outputs",
     "node",
     "plain_default",

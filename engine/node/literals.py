@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from engine.errors import Problem, WeftError, Where, did_you_mean
 from engine.node.spec import MISSING, Input, resolve
 from engine.node.widgets import MAX_SEED
-from engine.sockets import Type
+from engine.sockets import PLAIN, Ref, Type
 
 
 def coerce(item: Input, value: Any, type_: Type | None = None) -> Any:
@@ -50,6 +52,23 @@ def coerce(item: Input, value: Any, type_: Type | None = None) -> Any:
     if kind.name == "any" or kind.variable:
         return value
     raise _bad(item, value, f"takes a wire that carries {kind.required}, not a typed value")
+
+
+def fitted(item: Input, value: Any) -> Any:
+    """What a wire brought to an input of plain data, held to the same limits as what is typed in, and dressed."""
+    kind = item.type.args[0] if item.type.name == "list" else item.type
+    if kind.name not in (*PLAIN, "choice", "variant"):
+        return value
+    if item.gather == "named" and isinstance(value, Mapping):
+        return {name: _fitted(item, one) for name, one in value.items()}
+    if item.gather == "list" and isinstance(value, list | tuple):
+        return [_fitted(item, one) for one in value]
+    return _fitted(item, value)
+
+
+def _fitted(item: Input, value: Any) -> Any:
+    dressed = isinstance(value, enum.Enum) or (item.variants and dataclasses.is_dataclass(value))
+    return value if isinstance(value, Ref) or dressed else dress(item, coerce(item, value))
 
 
 def _coerce_float(item: Input, value: Any) -> float:

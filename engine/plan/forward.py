@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import Problem, WeftError, Where, fail
 from engine.graph import Bound, Const, Free, Graph, Keyed, Out, Several
 from engine.keys import canonical, output_id, step_key, template_from_json
-from engine.node import Input, NodeSpec, arguments, dress, named_outputs, resolve
+from engine.node import Input, NodeSpec, arguments, dress, fitted, named_outputs, resolve
 from engine.places import file_id
 from engine.plan.state import Live, Order, Scope, Setting
 from engine.sockets import PLAIN, Ref, check_same, facts_of, holes
@@ -91,6 +91,9 @@ class Forward:
             live.failed_by = failed.by
         except WeftError as error:
             live.problem = error.problem.at(path=live.path)
+        except Exception as error:
+            # A rule of the node's own: facts, lints, fingerprint.
+            live.problem = raised(live, error).problem
 
     def _compute(self, live: Live) -> None:
         flow = live.step.flow
@@ -124,7 +127,9 @@ class Forward:
                 )
                 continue
             try:
-                found[name] = self._template(bound, scope, by_name.get(name))
+                item = by_name.get(name)
+                value = self._template(bound, scope, item)
+                found[name] = value if item is None or type(value) is Ref else fitted(item, value)
             except Blocked as blocked:
                 blockers |= blocked.blockers
         if blockers:
@@ -202,7 +207,7 @@ class Forward:
         except WeftError:
             raise
         except Exception as error:
-            raise _raised(live, error) from error
+            raise raised(live, error) from error
         if memo is not None:
             if len(memo) > 4096:
                 memo.clear()
@@ -320,10 +325,10 @@ class Forward:
         body = step.body
         assert body is not None
         if not live.items:
-            lists = {name: inputs[name] for name in step.mapped}
-            for name, value in lists.items():
-                if not isinstance(value, list | tuple):
-                    raise fail("node.refused", f"'{name}' is no list", socket=name)
+            lists = {name: inputs[name] for name in step.mapped if isinstance(inputs[name], list | tuple)}
+            if not lists:
+                name = step.mapped[0]
+                raise fail("node.refused", f"there is no list to go over: '{name}' is none", socket=name)
             lengths = {name: len(value) for name, value in lists.items()}
             if len(set(lengths.values())) > 1:
                 shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -382,7 +387,8 @@ class Forward:
 _NOTHING = object()
 
 
-def _raised(live: Live, error: Exception) -> WeftError:
+def raised(live: Live, error: Exception) -> WeftError:
+    """What a node or one of its rules raised, with the traceback for the report."""
     report = "".join(traceback.format_exception(error))
     message = f"'{live.spec.id}' raised {type(error).__name__}: {error}"
     return WeftError(Problem("node.raised", message, Where(path=live.path), report=report))

@@ -12,7 +12,7 @@ from engine.graph import Bound, Const, Graph, Out, outs, uncollected, unknown_ta
 from engine.keys import checkpoint_ids
 from engine.node import resolve
 from engine.places import file_id
-from engine.plan.forward import Blocked, Failed, Forward
+from engine.plan.forward import Blocked, Failed, Forward, raised
 from engine.plan.reasons import Reasons
 from engine.plan.state import Live, Plan, PlanStep, Scope, Setting
 from engine.sockets import holes
@@ -188,7 +188,13 @@ class Frontier(Forward):
             self._mark(live, "failed")
             return []
         live.wanted = True
-        self._find_checkpoint(live)
+        try:
+            self._find_checkpoint(live)
+        except Exception as error:
+            found = error if isinstance(error, WeftError) else raised(live, error)
+            live.problem = found.problem.at(path=live.path)
+            self._mark(live, "failed")
+            return []
         live.status = "run"
         self._new_runs.append(live)
         return [ref.id for ref in holes(live.inputs)]
