@@ -100,12 +100,17 @@ class Job:
         self.state: State = "queued"
         self.diary: list[Event] = []
         self.execution: Execution | None = None
+        self.drawn: Mapping[str, int] = {}
+        self.planned_at = 0  # how many jobs of the session had ended when it was planned
+        self.follower: Callable[[Event], None] | None = None  # told on the job's thread, values still at hand
         self._claimed = False
         self._changed = threading.Condition()
         self._watchers: list[queue.SimpleQueue[Event]] = []
 
     def tell(self, event: Event) -> None:
-        """Write an event into the diary (durable ones) and hand it to every watcher."""
+        """Write an event into the diary (durable ones) and hand it to the follower and every watcher."""
+        if self.follower is not None:
+            self.follower(event)
         with self._changed:
             if event.durable:
                 self.diary.append(event)
@@ -248,11 +253,22 @@ class Session:
         again: bool = False,
     ) -> Plan:
         """What would happen now. Problems of single steps stand in the plan; those of form are raised."""
-        workflow, graph, _ = self.prepare(workflow, parameters)
+        return self.foresee(workflow, parameters, targets, again=again)[0]
+
+    def foresee(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+    ) -> tuple[Plan, dict[str, int]]:
+        """The plan, and the seeds that the next run will have, by `node.input`."""
+        workflow, graph, drawn = self.prepare(workflow, parameters)
         setting = self.engine.setting(
             nonce="plan", flow=flow_name(workflow), again=again, places=self._places(workflow)
         )
-        return Frontier(graph, setting, targets).snapshot()
+        return Frontier(graph, setting, targets).snapshot(), drawn
 
     def _places(self, workflow: Workflow) -> Places:
         """The places with the workflow's own folder beside them."""
@@ -340,11 +356,29 @@ class Session:
         numerics: Numerics | None = None,
     ) -> Job:
         """Accept a job. What is wrong with the file is raised here; what goes wrong later is in the diary."""
-        with self._accepting:
-            job, drawn, ended = self._accept(workflow, parameters, targets, again, places, numerics)
-        job.tell(JobQueued(job=job.id, position=self._enter(job), title=job.workflow.title))
-        self._pool.submit(self._carry_out, job, drawn, ended)
+        job = self.accept(workflow, parameters, targets, again=again, places=places, numerics=numerics)
+        self.begin(job)
         return job
+
+    def accept(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        places: Places | None = None,
+        numerics: Numerics | None = None,
+        id: str = "",
+    ) -> Job:
+        """A job that is checked and has its seeds, but waits for `begin`; `close` it when it is to wait for long."""
+        with self._accepting:
+            return self._accept(workflow, parameters, targets, again, places, numerics, id)
+
+    def begin(self, job: Job) -> None:
+        """Queue an accepted job: it runs as soon as a worker is free."""
+        job.tell(JobQueued(job=job.id, position=self._enter(job), title=job.workflow.title))
+        self._pool.submit(self._carry_out, job)
 
     def _accept(
         self,
@@ -354,10 +388,11 @@ class Session:
         again: bool,
         places: Places | None,
         numerics: Numerics | None,
-    ) -> tuple[Job, dict[str, int], int]:
+        id: str,
+    ) -> Job:
         workflow, graph, drawn = self.prepare(workflow, parameters)
         ended = self._ended
-        id = uuid.uuid4().hex[:12]
+        id = id or uuid.uuid4().hex[:12]
         order = Order(
             job=id,
             flow=flow_name(workflow),
@@ -368,6 +403,7 @@ class Session:
             resolved=_resolved(workflow, drawn),
         )
         job = Job(id, workflow, graph, order, targets)
+        job.drawn, job.planned_at = drawn, ended
         order.watched = lambda: job.watched
         job.execution = Execution(self.engine, graph, order, targets)
         fatal = _fatal(job.execution)
@@ -375,7 +411,7 @@ class Session:
             job.execution.release()
             raise WeftError(_located(workflow, problem) for problem in fatal)
         self._use_seeds(order.flow, drawn)
-        return job, drawn, ended
+        return job
 
     def _enter(self, job: Job) -> int:
         """Take the job in, and forget the oldest finished ones; how many jobs are before it."""
@@ -388,12 +424,12 @@ class Session:
                 del self.jobs[old.id]
             return waiting
 
-    def _carry_out(self, job: Job, drawn: Mapping[str, int], ended: int) -> None:
+    def _carry_out(self, job: Job) -> None:
         if not job.claim():
             return
         try:
-            job.tell(JobStarted(job=job.id, drawn=drawn))
-            if ended != self._ended or job.execution is None:
+            job.tell(JobStarted(job=job.id, drawn=job.drawn))
+            if job.planned_at != self._ended or job.execution is None:
                 # Others have finished while it was queued: what they made need not be made again.
                 before = job.execution
                 job.execution = Execution(self.engine, job.graph, job.order, job.targets)

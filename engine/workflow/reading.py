@@ -57,10 +57,12 @@ def parse(text: str, file: str = "<workflow>") -> Workflow:
     """Read a workflow from JSON text."""
     if len(text) > MAX_BYTES:
         raise fail("file.limit", f"the text has {len(text):,} characters, more than {MAX_BYTES:,}", file=file)
-    return from_json(_load_json(text, file), Origin(file, text))
+    return from_json(load_json(text, file), Origin(file, text))
 
 
-def _load_json(text: str, file: str) -> Any:
+def load_json(text: str, file: str) -> Any:
+    """JSON from anybody: no NaN, no key twice, no number or nesting past the limits."""
+
     def constant(name: str) -> Any:
         raise fail("file.syntax", f"{name} is not JSON and no input can hold it", file=file, **_find(text, name))
 
