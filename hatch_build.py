@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class Extras(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds `web/dist` as `engine/server/dist` and `workflows/*.json` as `engine/workflows`."""
+    """Adds `web/dist` as `engine/server/dist`, and `workflows/` with the pictures they start from in `engine`."""
 
     PLUGIN_NAME = "custom"
 
@@ -25,5 +25,5 @@ class Extras(BuildHookInterface):  # type: ignore[type-arg]
         carry: dict[str, str] = build_data["force_include"]
         if (root / "web" / "dist").is_dir():
             carry[str(root / "web" / "dist")] = "engine/server/dist"
-        for workflow in sorted((root / "workflows").glob("*.json")):
-            carry[str(workflow)] = f"engine/workflows/{workflow.name}"
+        for file in sorted([*(root / "workflows").glob("*.json"), *(root / "workflows" / "assets").glob("*.png")]):
+            carry[str(file)] = f"engine/{file.relative_to(root).as_posix()}"

@@ -35,7 +35,7 @@ def test_the_wheel_carries_all_it_needs(wheel):
         path = Path(file)
         if path.parts[0] in ("engine", "nodes"):
             assert file in carried
-        elif path.parts[0] == "workflows" and len(path.parts) == 2 and path.suffix == ".json":
+        elif path.parts[0] == "workflows" and path.suffix in (".json", ".png"):
             assert f"engine/{file}" in carried
         elif path.parts[:2] == ("web", "dist"):
             assert "/".join(("engine", "server", *path.parts[1:])) in carried
