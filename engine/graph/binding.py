@@ -65,7 +65,7 @@ class Binder(Inputs):
                 elif isinstance(bound, Free):
                     output_types[label] = free_types.get(bound.name, ANY)
         self._check_parameters(net, raws, place)
-        defaults = self._defaults(net) if as_body else {}
+        defaults = self._unless_given(net) if as_body else {}
         return Graph(steps, outputs, output_types, free_types, muted, tuple(self.lints), defaults)
 
     # -- order

@@ -190,7 +190,7 @@ class Layout:
                 free[node, socket] = label
         return free
 
-    def _defaults(self, net: Net) -> dict[str, Any]:
+    def _unless_given(self, net: Net) -> dict[str, Any]:
         """What a body's parameters are when nobody gives them: their default, what is typed in, the node's own."""
         found: dict[str, Any] = {}
         for label, parameter in net.parameters.items():
