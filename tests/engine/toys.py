@@ -1,5 +1,6 @@
 """A world of small nodes in which everything an engine does can be seen: words instead of pictures."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -373,10 +374,14 @@ def save(thing: Thing, name: Annotated[str, Unkeyed] = "thing") -> list[str]:
     """Writes the text into a file of the output folder."""
     counted("save")
     folder = places.current().output
-    count = sum(1 for _ in folder.glob(f"{name}-*")) if folder.is_dir() else 0
-    file = f"{name}-{count + 1}.txt"
-    places.write_atomic(folder / file, thing.text.encode())
+    with SAVING:
+        count = sum(1 for _ in folder.glob(f"{name}-*")) if folder.is_dir() else 0
+        file = f"{name}-{count + 1}.txt"
+        places.write_atomic(folder / file, thing.text.encode())
     return [file]
+
+
+SAVING = threading.Lock()
 
 
 # --- going wrong -----------------------------------------------------------------------------------------------------
