@@ -129,7 +129,9 @@ class Binder(Inputs):
                 bound = None
             if bound is None:
                 if item.required:
-                    self._missing(path, spec, item)
+                    # A wire that was written but leads nowhere has been told of: its echo here helps nobody.
+                    if item.name not in raw.node.inputs and item.name not in raw.given:
+                        self._missing(path, spec, item)
                 else:
                     sources.append((item.name, self._default(item)))
                 continue
