@@ -72,8 +72,7 @@ class Performing:
                     self.engine.cache.drop_sharing(value)
             self.engine.flights.land(flight, "failed", error.problem, inputs)
         except BaseException as error:
-            problem = _unexpected(live, inputs, error)
-            self.engine.flights.land(flight, "failed", problem, inputs)
+            self.engine.flights.land(flight, "failed", _unexpected(live, inputs, error), inputs)
         finally:
             places_room.CURRENT.reset(token)
 
@@ -241,4 +240,9 @@ def as_given(value: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _unexpected(live: Live, inputs: Mapping[str, Any], error: BaseException) -> Problem:
-    return raised(live.spec, inputs, error).problem
+    """Whatever went wrong as a problem; a flight always lands, even when the report cannot be made."""
+    try:
+        return raised(live.spec, inputs, error).problem
+    except Exception as second:
+        message = f"'{live.spec.id}' raised {type(error).__name__}; its inputs cannot be shown ({second})"
+        return Problem("node.raised", message)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 WIDTHS = {768: "sd1", 1024: "sd2"}
-CONFIG = ("in_channels", "out_channels", "cross_attention_dim", "sample_size", "time_cond_proj_dim")
+CONFIG = (
+    *("in_channels", "out_channels", "cross_attention_dim", "sample_size", "time_cond_proj_dim"),
+    "block_out_channels",
+)
 # What stabilityai's and runwayml's first models were trained with; used when a folder has no scheduler.
 TRAINING = {
     "num_train_timesteps": 1000,
@@ -176,8 +179,9 @@ class SD1:
         return [a + b for a, b in zip(first[0], second[0], strict=True)], first[1] + second[1]
 
     def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
-        """About 60 maps of the first block's 320 channels are alive at the top resolution, attention included."""
-        return batch * height * width * 320 * 60 * item
+        """About 60 maps of the first block's channels are alive at the top resolution, attention included."""
+        blocks = dict(recipe.config).get("block_out_channels") or (320,)
+        return batch * height * width * int(blocks[0]) * 60 * item
 
 
 def _scale_embedding(scale: float, width: int) -> torch.Tensor:

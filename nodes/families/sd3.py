@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CONFIG = (
     *("in_channels", "out_channels", "joint_attention_dim", "pooled_projection_dim"),
-    *("sample_size", "patch_size", "pos_embed_max_size"),
+    *("sample_size", "patch_size", "pos_embed_max_size", "num_attention_heads", "attention_head_dim"),
 )
 TRAINING = {"num_train_timesteps": 1000, "shift": 3.0, "prediction_type": "flow"}
 CLIPS = ("text_encoder", "text_encoder_2")
@@ -204,8 +204,11 @@ class SD3:
         return [a + b for a, b in zip(first, second, strict=True)]
 
     def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
-        """About 40 rows of width 1536 are alive for each patch of 2 x 2 cells."""
-        return batch * (height * width // 4) * 1536 * 40 * item
+        """About 40 rows of the model's width are alive for each patch of cells."""
+        config = dict(recipe.config)
+        width_ = int(config.get("num_attention_heads") or 24) * int(config.get("attention_head_dim") or 64)
+        patches = height * width // int(config.get("patch_size") or 2) ** 2
+        return batch * patches * width_ * 40 * item
 
 
 def _sizes(found: Component) -> tuple[int, int]:
