@@ -3,11 +3,14 @@
     python docs/draw.py workflows/text_to_image.json graph.svg
 
 Columns are the longest way from a source; within a column boxes stand near what feeds them; a wire has the colour of
-the type it carries. The text is real text, so the picture can be searched and read aloud.
+the type it carries. The text is real text, so the picture can be searched and read aloud. What the workflow made, as a
+PNG, may be shown on the card that saved it.
 """
 
 from __future__ import annotations
 
+import base64
+import struct
 import sys
 from dataclasses import dataclass, field
 from html import escape
@@ -33,14 +36,26 @@ class Box:
     inputs: list[tuple[str, str]]  # socket, and the value typed into it
     outputs: list[tuple[str, str]]  # socket, and the colour of what it gives
     before: set[str] = field(default_factory=set)
+    picture: bytes = b""
     column: int = 0
     x: int = 0
     y: int = 0
 
     @property
+    def rows(self) -> int:
+        """Pixels from the top of the head to the last socket."""
+        return HEAD + ROW * max(len(self.inputs), len(self.outputs), 1) + 8
+
+    @property
+    def shown(self) -> int:
+        """How high the picture stands on the card."""
+        wide, high = map(int, struct.unpack(">II", self.picture[16:24])) if self.picture else (1, 0)
+        return round((WIDE - 20) * high / wide)
+
+    @property
     def height(self) -> int:
         """Pixels from the top of the head to the bottom edge."""
-        return HEAD + ROW * max(len(self.inputs), len(self.outputs), 1) + 8
+        return self.rows + (self.shown + 8 if self.picture else 0)
 
     def spot(self, rows: list[tuple[str, str]], name: str, right: bool) -> tuple[int, int]:
         """Where the wire of a socket ends."""
@@ -101,9 +116,11 @@ def place(found: dict[str, Box]) -> tuple[int, int]:
     return 2 * EDGE + (max(columns) + 1) * (WIDE + GAP_X) - GAP_X, 2 * EDGE + tallest
 
 
-def svg(workflow: Workflow, registry: Registry) -> str:
-    """The whole picture."""
+def svg(workflow: Workflow, registry: Registry, picture: bytes = b"") -> str:
+    """The whole drawing; `picture` is the PNG that the workflow's `image.save` wrote."""
     found = boxes(workflow, registry)
+    for box in found.values():
+        box.picture = picture if box.kind == "image.save" else b""
     width, height = place(found)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -150,6 +167,10 @@ def _card(box: Box) -> list[str]:
         x, y = box.spot(box.outputs, socket, right=True)
         parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>')
         parts.append(f'<text x="{x - 10}" y="{y + 4}" fill="{INK}" text-anchor="end">{escape(socket)}</text>')
+    if box.picture:
+        data = base64.b64encode(box.picture).decode()
+        place_ = f'x="{box.x + 10}" y="{box.y + box.rows}" width="{WIDE - 20}" height="{box.shown}"'
+        parts.append(f'<image {place_} href="data:image/png;base64,{data}"/>')
     return parts
 
 

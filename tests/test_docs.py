@@ -1,6 +1,7 @@
 """The documentation is true: its samples run, its workflows bind, its links lead somewhere, and nothing is left out."""
 
 import argparse
+import base64
 import importlib.util
 import json
 import re
@@ -9,6 +10,7 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -20,7 +22,7 @@ from engine.node import node
 from engine.packs import GROUP
 from engine.registry import load_registry
 from engine.run import Leasable, Run, State
-from engine.workflow import parse
+from engine.workflow import links, parse, read
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -86,6 +88,26 @@ def test_a_page_that_differs_is_found(monkeypatch, tmp_path):
     (tmp_path / "docs" / "errors.md").write_text("other\n")
     (tmp_path / "docs" / "nodes" / "gone.md").touch()
     assert generate().stale(made) == ["docs/nodes/gone.md"]
+
+
+def test_a_drawing_has_every_node_every_wire_and_the_picture():
+    flow = read(ROOT / "workflows" / "inpaint.json")
+    wires = [link for node_ in flow.nodes.values() for source in node_.inputs.values() for link in links(source)]
+    picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x08"
+    drawn = ElementTree.fromstring(generate().draw.svg(flow, registry(), picture))
+    space = "{http://www.w3.org/2000/svg}"
+    assert len(drawn.findall(f"{space}path")) == len(wires)
+    assert set(flow.nodes) <= {text.text for text in drawn.findall(f"{space}text")}
+    cards = [
+        (int(r.get("x")), int(r.get("y")), int(r.get("height"))) for r in drawn.findall(f"{space}rect") if r.get("x")
+    ]
+    for one in cards:
+        for other in cards:
+            if one != other and one[0] == other[0]:
+                assert one[1] + one[2] < other[1] or other[1] + other[2] < one[1], "two cards lie on each other"
+    shown = drawn.find(f"{space}image")
+    assert int(shown.get("width")) == 2 * int(shown.get("height"))
+    assert base64.b64decode(shown.get("href").partition(",")[2]) == picture
 
 
 # --- samples -------------------------------------------------------------------------------------------------------
