@@ -54,8 +54,6 @@ CODES: Mapping[str, str] = MappingProxyType(
         "place.write": "The folder cannot be written or the disk is full.",
         "device.missing": "The requested device is not there.",
         "device.memory": "The device has too little memory, even after everything that may go has gone.",
-        "run.cancelled": "The run was cancelled.",
-        "run.blocked": "A step did not run because one before it failed.",
         "run.limit": "A loop or a nested run went past its limit.",
         "cli.usage": "The command line is wrong.",
     }
