@@ -309,7 +309,7 @@ _PLAIN_CLASSES = frozenset({str, int, float, bool, type(None)})
 _field_names: dict[type, tuple[str, ...]] = {}
 
 
-def _names(cls: type) -> tuple[str, ...]:
+def field_names(cls: type) -> tuple[str, ...]:
     """The fields of a dataclass, asked once; none for anything else."""
     known = _field_names.get(cls)
     if known is None:
@@ -338,7 +338,7 @@ def _collect(value: Any, found: list[Ref]) -> None:
     elif isinstance(value, Mapping):
         parts = value.values()
     else:
-        parts = [getattr(value, name) for name in _names(kind)]
+        parts = [getattr(value, name) for name in field_names(kind)]
     for part in parts:
         if type(part) not in _PLAIN_CLASSES:
             _collect(part, found)
@@ -351,7 +351,7 @@ def fill(template: Any, fetch: Callable[[str], Any]) -> Any:
         for step in template.path:
             value = value[step] if isinstance(step, int) or isinstance(value, Mapping) else getattr(value, step)
         return value
-    if isinstance(template, str | int | float) or template is None:
+    if type(template) in _PLAIN_CLASSES:
         return template
     if isinstance(template, tuple) and hasattr(template, "_fields"):
         return type(template)(*(fill(item, fetch) for item in template))
@@ -361,15 +361,13 @@ def fill(template: Any, fetch: Callable[[str], Any]) -> Any:
         return template if same_items else type(template)(items)
     if isinstance(template, Mapping):
         return {key: fill(item, fetch) for key, item in template.items()}
-    if dataclasses.is_dataclass(template) and not isinstance(template, type):
-        changed = {}
-        for entry in dataclasses.fields(template):
-            old = getattr(template, entry.name)
-            new = fill(old, fetch)
-            if new is not old:
-                changed[entry.name] = new
-        return dataclasses.replace(template, **changed) if changed else template
-    return template
+    changed = {}
+    for name in field_names(type(template)):
+        old = getattr(template, name)
+        new = fill(old, fetch)
+        if new is not old:
+            changed[name] = new
+    return dataclasses.replace(template, **changed) if changed else template
 
 
 # --- rules about facts, as data ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from engine.keys import canonical
-from engine.sockets import facts_of
+from engine.sockets import facts_of, field_names
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,8 @@ def is_tensor(value: Any) -> bool:
 @singledispatch
 def parts(value: Any) -> Iterator[Any]:
     """The direct parts of a value, for walking; nothing for plain data and unknown things."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for entry in dataclasses.fields(value):
-            yield getattr(value, entry.name)
+    for name in field_names(type(value)):
+        yield getattr(value, name)
 
 
 @parts.register(list)
@@ -58,13 +57,25 @@ def _(value: dict[Any, Any]) -> Iterator[Any]:
     yield from value.values()
 
 
-def tensors(value: Any) -> Iterator[torch.Tensor]:
+def tensors(value: Any) -> list[torch.Tensor]:
     """Every tensor inside a value, in a fixed order."""
-    if is_tensor(value):
-        yield value
-    elif not isinstance(value, str | int | float | bytes) and value is not None:
+    loaded = loaded_torch()
+    found: list[torch.Tensor] = []
+    if loaded is not None:
+        _collect(value, loaded.Tensor, found)
+    return found
+
+
+_PLAIN_CLASSES = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def _collect(value: Any, kind: type[torch.Tensor], found: list[torch.Tensor]) -> None:
+    if isinstance(value, kind):
+        found.append(value)
+    elif type(value) not in _PLAIN_CLASSES:
         for part in parts(value):
-            yield from tensors(part)
+            if type(part) not in _PLAIN_CLASSES:
+                _collect(part, kind, found)
 
 
 def nbytes(value: Any) -> int:
@@ -108,11 +119,12 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> A
 def owned(value: Any) -> Any:
     """The value with small views cloned, so that keeping it does not keep a large storage alive."""
 
-    def own(tensor: torch.Tensor) -> torch.Tensor:
-        held = tensor.untyped_storage().nbytes()
-        return tensor.detach().clone() if held > 2 * tensor.numel() * tensor.element_size() + 4096 else tensor.detach()
+    def view(tensor: torch.Tensor) -> bool:
+        return tensor.untyped_storage().nbytes() > 2 * tensor.numel() * tensor.element_size() + 4096
 
-    return map_tensors(value, own) if loaded_torch() else value
+    if not any(tensor.requires_grad or view(tensor) for tensor in tensors(value)):
+        return value
+    return map_tensors(value, lambda tensor: tensor.detach().clone() if view(tensor) else tensor.detach())
 
 
 def moved(value: Any, device: str) -> Any:

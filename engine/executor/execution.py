@@ -191,13 +191,13 @@ class Execution(Performing):
         return any(self._ready.values()) or bool(self.frontier._new_runs) or bool(self.frontier._new_marks)
 
     def _planned(self) -> Planned:
-        plan = self.frontier.snapshot()
+        counts, seconds = self.frontier.forecast()
         return Planned(
             job=self.order.job,
-            hit=plan.count("hit") + plan.count("saved"),
-            run=plan.count("run"),
-            maybe=plan.count("maybe"),
-            seconds=plan.seconds,
+            hit=counts["hit"] + counts["saved"],
+            run=counts["run"],
+            maybe=counts["maybe"],
+            seconds=seconds,
         )
 
     def _take(self) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,21 @@ class Frontier(Forward):
 
     def _in_order(self) -> list[Live]:
         return sorted(self.lives.values(), key=lambda live: live.order)
+
+    def forecast(self) -> tuple[Counter[str], float | None]:
+        """How many steps have which status, and the seconds of those that will run; None when one was never measured.
+
+        What a job tells at its start: a snapshot would also ask for the reason of every step.
+        """
+        counts: Counter[str] = Counter()
+        seconds: float | None = 0.0
+        for live in self.lives.values():
+            status = self.status(live)
+            counts[status] += 1
+            if status == "run" and seconds is not None:
+                expected = self.reasons.seconds(live)
+                seconds = None if expected is None else seconds + expected
+        return counts, seconds
 
     def snapshot(self) -> Plan:
         """The plan as it stands."""

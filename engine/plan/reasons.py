@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from engine.errors import WeftError
 from engine.graph import Const, outs
@@ -18,6 +19,7 @@ class Reasons:
         """Nothing is read until somebody asks why."""
         self.setting = setting
         self._last: Mapping[str, Mapping[str, str]] | None = None
+        self._digests: dict[str, tuple[dict[str, Any] | None, dict[str, str]]] = {}  # with the inputs they are of
         self._rates: dict[str, float | None] = {}  # by node
 
     def seconds(self, live: Live) -> float | None:
@@ -48,7 +50,11 @@ class Reasons:
 
     def input_digests(self, live: Live) -> dict[str, str]:
         """Short digests of a step's inputs, to tell at the next run which of them changed."""
-        return {name: hash_text(canonical(value))[:12] for name, value in (live.inputs or {}).items()}
+        inputs, digests = self._digests.get(live.path, (None, {}))
+        if inputs is not live.inputs:
+            digests = {name: hash_text(canonical(value))[:12] for name, value in (live.inputs or {}).items()}
+            self._digests[live.path] = (live.inputs, digests)
+        return digests
 
     def why(self, live: Live) -> str:
         """Why a step runs: which inputs changed since the last run of this workflow."""
