@@ -203,7 +203,7 @@ def test_a_finished_job_that_is_closed_holds_no_value(session):
 def test_a_parameter_that_is_not_there_is_refused_with_a_hint(session):
     work = flow({"m": box("toy.make")}, parameters={"words": {"to": ["m.text"]}}, outputs={"out": "m"})
     assert session.run(work, {"words": "hello"})["out"].text == "hello"
-    with pytest.raises(WeftError, match="no parameter 'wrods'. Did you mean 'words'?"):
+    with pytest.raises(WeftError, match=r"no parameter 'wrods'\. Did you mean 'words'"):
         session.run(work, {"wrods": "x"})
     required = flow({"m": box("toy.make")}, parameters={"words": {"to": ["m.text"], "required": True}})
     with pytest.raises(WeftError, match="'words' is required"):
