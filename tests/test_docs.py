@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import sys
 import tomllib
 from functools import cache
@@ -119,7 +120,7 @@ def desk(tmp_path, monkeypatch):
     home = tmp_path / "weft"
     monkeypatch.setenv("WEFT_HOME", str(home))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "workflows").symlink_to(ROOT / "workflows")
+    shutil.copytree(ROOT / "workflows", tmp_path / "workflows")
     loader = importlib.util.spec_from_file_location("tiny_models", ROOT / "tests" / "nodes" / "conftest.py")
     models = importlib.util.module_from_spec(loader)
     loader.loader.exec_module(models)
@@ -243,7 +244,8 @@ def test_every_page_can_be_reached_from_the_readme():
             continue
         seen.add(page)
         pending += [
-            (page.parent / t.partition("#")[0]).resolve() for t in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+            (page.parent / t.partition("#")[0]).resolve()
+            for t in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
         ]
     assert sorted(name(page) for page in set(PAGES) - seen) == []
 
@@ -312,7 +314,7 @@ def hooks() -> dict[str, list[str]]:
             {
                 v
                 for f in [*(ROOT / "engine").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
-                for v in re.findall(r'"(WEFT_[A-Z]+_?)"', f.read_text())
+                for v in re.findall(r'"(WEFT_[A-Z]+_?)"', f.read_text(encoding="utf-8"))
             }
         ),
     }
@@ -354,7 +356,6 @@ def test_every_room_of_the_engine_is_in_the_house():
     }
     named = set(re.findall(r"^\| `(\w+)` \|", text("docs/house.md"), re.M))
     assert rooms - named == set(), "rooms that the house does not name"
-    assert named - rooms == set(), "rooms that are not there"
 
 
 def test_the_house_lists_rooms_in_their_order():
@@ -362,11 +363,13 @@ def test_the_house_lists_rooms_in_their_order():
     layers = next(contract["layers"] for contract in contracts if contract["id"] == "line")
     order = [layer.strip("()") for layer in reversed(layers)]
     named = re.findall(r"^\| `(\w+)` \|", text("docs/house.md"), re.M)
-    assert named == [room for room in order if room in named]
+    assert named == [room for room in order if room in named], "rooms in another order, or rooms that are not there"
 
 
 def test_every_environment_variable_named_is_read():
-    code = "".join(f.read_text() for folder in ("engine", "nodes") for f in (ROOT / folder).rglob("*.py"))
+    code = "".join(
+        f.read_text(encoding="utf-8") for folder in ("engine", "nodes") for f in (ROOT / folder).rglob("*.py")
+    )
     for page in PAGES:
         for variable in re.findall(r"\bWEFT_[A-Z]+(?:_[A-Z]+)?\b", page.read_text(encoding="utf-8")):
             stems = (variable, variable.rpartition("_")[0] + "_")
