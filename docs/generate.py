@@ -230,7 +230,12 @@ def chapter_page(chapter: str, specs: list[NodeSpec], registry: Registry) -> str
         parts += [f"## {spec.id}", "*" + " · ".join(traits(spec)) + "*", spec.help]
         if spec.deprecated:
             parts.append(f"**Deprecated**: {spec.deprecated}")
-        parts += [inputs_table(spec.inputs), variants(spec), outputs_table(spec, registry), also(spec)]
+        parts += [
+            inputs_table(spec.inputs, registry),
+            variants(spec, registry),
+            outputs_table(spec, registry),
+            also(spec),
+        ]
         parts.append(sample(example(spec, registry)))
     return page(parts)
 
@@ -251,7 +256,7 @@ def traits(spec: NodeSpec) -> Iterator[str]:
         yield "talks to the network"
 
 
-def inputs_table(inputs: tuple[Input, ...]) -> str:
+def inputs_table(inputs: tuple[Input, ...], registry: Registry) -> str:
     """The sockets and widgets of a node."""
     if not inputs:
         return ""
@@ -264,7 +269,8 @@ def inputs_table(inputs: tuple[Input, ...]) -> str:
             kind += ", typed only"
         if not item.typed:
             kind += ", wired only"
-        rows.append(f"| `{item.name}` | {kind} | {default_text(item)} | {range_text(item)} | {cell(item_help(item))} |")
+        about = cell(item_help(item) or about_carried(item.type, registry))
+        rows.append(f"| `{item.name}` | {kind} | {default_text(item)} | {range_text(item)} | {about} |")
     return "\n".join(rows)
 
 
@@ -335,10 +341,10 @@ def number(value: Any) -> str:
     return "∞" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def variants(spec: NodeSpec) -> str:
+def variants(spec: NodeSpec, registry: Registry) -> str:
     """The widgets that a choice swaps in."""
     parts = [
-        f"With `{item.name}` = `{option.name}`:\n\n" + inputs_table(option.inputs)
+        f"With `{item.name}` = `{option.name}`:\n\n" + inputs_table(option.inputs, registry)
         for item in spec.inputs
         for option in item.variants
     ]
@@ -351,10 +357,15 @@ def outputs_table(spec: NodeSpec, registry: Registry) -> str:
         return ""
     rows = ["| output | type | |", "|---|---|---|"]
     for out in spec.outputs:
-        bare = out.type.args[0] if out.type.name == "list" else out.type.required
-        about = registry.types[bare.name].about if bare.name in registry.types else ""
-        rows.append(f"| `{out.name}` | {typed(out.type)} | {cell(out.help or first(about))} |")
+        about = out.help or about_carried(out.type, registry)
+        rows.append(f"| `{out.name}` | {typed(out.type)} | {cell(about)} |")
     return "\n".join(rows)
+
+
+def about_carried(kind: Type, registry: Registry) -> str:
+    """What the type promises, shape and range, in its docstring's first paragraph."""
+    bare = kind.args[0] if kind.name == "list" else kind
+    return first(registry.types[bare.name].about) if bare.name in registry.types else ""
 
 
 def also(spec: NodeSpec) -> str:
@@ -409,7 +420,7 @@ def ends(name: str, registry: Registry) -> str:
     return f"From: {', '.join(gives) or '–'}\n\nInto: {', '.join(takes) or '–'}"
 
 
-def flow_page() -> str:
+def flow_page(registry: Registry) -> str:
     """The engine's own nodes."""
     parts = [
         MADE,
@@ -420,7 +431,7 @@ def flow_page() -> str:
     ]
     for id, spec in flow_specs().items():
         about, record = FLOW[id]
-        parts += [f"## {id}", about, inputs_table(spec.inputs), sample(record)]
+        parts += [f"## {id}", about, inputs_table(spec.inputs, registry), sample(record)]
     return page(parts)
 
 
@@ -598,7 +609,7 @@ def pages() -> dict[str, str]:
         "docs/cli.md": cli_page(),
         "docs/nodes/README.md": index_page(chapters),
         "docs/nodes/types.md": types_page(registry),
-        "docs/nodes/flow.md": flow_page(),
+        "docs/nodes/flow.md": flow_page(registry),
     }
     for chapter, specs in chapters.items():
         found[f"docs/nodes/{chapter}.md"] = chapter_page(chapter, specs, registry)
