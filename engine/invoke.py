@@ -177,6 +177,7 @@ class LocalInvoker:
     def call(self, spec: NodeSpec, inputs: Mapping[str, Any], run: EngineRun) -> dict[str, Any]:
         """Run the function; check what it did and what it gave."""
         function = spec.function
+        self.check_inputs(spec, inputs)
         args, kwargs = arguments(spec, inputs)
         if spec.takes_run:
             args.insert(0, run)
@@ -202,6 +203,26 @@ class LocalInvoker:
                     mend="the node must work on a copy: value.clone()",
                 )
         return self.outputs(spec, result)
+
+    def check_inputs(self, spec: NodeSpec, inputs: Mapping[str, Any]) -> None:
+        """Ask again what could not be known when the wires were checked: do the values fit their sockets?"""
+        for item in spec.inputs:
+            kind, value = item.type, inputs[item.name]
+            if kind.name not in self.types or (value is None and item.default is None):
+                continue
+            if item.gather:
+                ones = value.values() if item.gather == "named" else value
+            else:
+                ones = (value,)
+            wrong = next((one for one in ones if not self.is_a(one, kind)), _NONE_WRONG)
+            if wrong is not _NONE_WRONG:
+                name = type(wrong).__name__ if wrong is not None else "nothing"
+                raise fail(
+                    "graph.type",
+                    f"'{item.name}' takes {kind}, the wire brought {name}",
+                    socket=item.name,
+                    mend=f"wire something that gives {kind.required}",
+                )
 
     def outputs(self, spec: NodeSpec, result: Any) -> dict[str, Any]:
         """The outputs by name, each of the declared type."""
@@ -235,6 +256,9 @@ class LocalInvoker:
             return value in kind.choices
         spec = self.types.get(kind.name)
         return spec is None or isinstance(value, resolve(spec.path))
+
+
+_NONE_WRONG = object()
 
 
 def _grad_off(spec: NodeSpec) -> AbstractContextManager[Any]:
