@@ -33,6 +33,9 @@ class Tier(Protocol):
     def put(self, id: str, value: Any, seconds: float) -> None:
         """Offer a value that took `seconds` to make. Returns at once."""
 
+    def close(self) -> None:
+        """Finish what was offered."""
+
 
 @dataclass(eq=False, slots=True)
 class _Entry:
@@ -157,6 +160,11 @@ class Cache:
         for id in idle:
             self.drop(id)
         return len(idle)
+
+    def close(self) -> None:
+        """Let the tier below finish writing."""
+        if self.lower is not None:
+            self.lower.close()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -509,6 +509,7 @@ class Session:
         for job in self.jobs.values():
             job.close()
         self.engine.lanes.close()
+        self.engine.cache.close()
         self.engine.records.close()
 
     def __enter__(self) -> Session:

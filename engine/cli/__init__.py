@@ -33,6 +33,7 @@ COMMANDS = {
     "models": ("nodes", "list the models that are found"),
     "new": ("make", "write a new workflow from a template or from nodes"),
     "diff": ("diff", "compare two workflows or pictures; works as a git diff driver"),
+    "cache": ("cache", "look after the values kept on disk: ls, show, verify, clear"),
     "doctor": ("doctor", "look at this machine and say what to mend"),
     "manifest": ("make", "write a pack's nodes.json"),
     "schema": ("make", "print the JSON Schema of a workflow file"),

@@ -65,6 +65,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
         "--to", metavar="NODE", action="append", help="run up to this node or output alone; may be given again"
     )
     parser.add_argument("--again", action="store_true", help="save again, even where the same file is there already")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write values kept on disk")
     documents.add_machine(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -99,6 +100,7 @@ def go(args: argparse.Namespace) -> int:
 
 def open_session(args: argparse.Namespace, places: Places, registry: Registry) -> Session:
     """A session on the device that was asked for."""
+    from engine.disk import Disk
     from engine.memory import probe
     from engine.session import Session
 
@@ -108,7 +110,9 @@ def open_session(args: argparse.Namespace, places: Places, registry: Registry) -
             "cli.usage", f"--device {args.device}: there is no such device", mend="cpu, cuda, cuda:1, mps or xpu"
         )
     numerics = probe(args.device, args.dtype)
-    return Session(registry=registry, places=places, numerics=numerics, records=documents.records_of(places))
+    lower = None if getattr(args, "no_cache", False) else Disk.of(places, registry)
+    records = documents.records_of(places)
+    return Session(registry=registry, places=places, numerics=numerics, records=records, lower=lower)
 
 
 def check_writable(folder: Path) -> None:
