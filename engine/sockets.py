@@ -129,7 +129,7 @@ def socket(
     """
 
     def mark(cls: T) -> T:
-        if not dataclasses.is_dataclass(cls):
+        if not (dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             raise fail("node.declaration", f"socket type {cls.__name__} must be a frozen dataclass")
         bases = tuple(vars(base)["__weft_type__"].name for base in cls.__mro__[1:] if "__weft_type__" in vars(base))
         about = (cls.__doc__ or "").strip()
@@ -217,6 +217,11 @@ def fit(source: Type, target: Type, bases: Bases = no_bases, bound: dict[str, Ty
                 bound[target.name] = source.required
             return Fit.FITS
         back = fit(source, held, bases)
+        if back.verdict != "fits" and fit(held, source, bases).verdict == "fits":
+            # The wider of the two holds both: the order of the wires does not decide.
+            assert bound is not None
+            bound[target.name] = source.required
+            return Fit.FITS
         return back if back else Fit("no", f"{target.name} is {held} here, the wire carries {source}")
     if target.name == "list" and target.args[0].variable and source.name == "list" and bound is not None:
         return fit(source.args[0], target.args[0], bases, bound)
@@ -225,10 +230,10 @@ def fit(source: Type, target: Type, bases: Bases = no_bases, bound: dict[str, Ty
 
 @lru_cache(maxsize=4096)
 def _fit(source: Type, target: Type, bases: Bases) -> Fit:
-    if source.variable or source.name == "any":
-        return Fit("unknown", "what the wire carries is only known when it is there")
     if target.name == "any":
         return Fit.FITS
+    if source.variable or source.name == "any":
+        return Fit("unknown", "what the wire carries is only known when it is there")
     if source.optional and not target.optional:
         inner = _fit(source.required, target, bases)
         return Fit("unknown", f"the wire may carry nothing, {target} is required") if inner else inner
