@@ -42,6 +42,15 @@ EXITS = """Exit codes: 0 done · 1 failed · 2 the file or the arguments are wro
 130 cancelled. What was asked for goes to stdout, what is told on the way to stderr; a mistake is one line, with the
 next step. The codes of errors are in [errors.md](errors.md), the lines of `--events` in [events.md](events.md)."""
 
+ENVIRONMENT = """| environment | |
+|---|---|
+| `WEFT_HOME` | where models, inputs, results, workflows, nodes and the engine's records lie; `~/weft` |
+| `WEFT_MEMORY_CPU`, `WEFT_MEMORY_CUDA`, `WEFT_MEMORY_MPS`, `WEFT_MEMORY_XPU` | a device's budget in MiB; \
+else half the host's memory, nine tenths of a GPU's |
+| `WEFT_CACHE_MB` | how much may be kept on disk under `WEFT_HOME/cache`, in MiB; 4096 |
+| `WEFT_TOKEN` | the server's token, in place of one that is made |
+| `OMP_NUM_THREADS` | CPU threads to compute with; else all that the process may use. Part of the numerics |"""
+
 # Which chapter says what, in the order of a picture's way.
 CHAPTERS = {
     "load": "Models: what a file or folder is, read from its header. No weight is loaded here.",
@@ -536,7 +545,7 @@ def cli_page() -> str:
     top = cli.build_parser()
     parts = [MADE, "# The command line", usage(top), top.description or ""]
     parts.append("\n".join(f"- [`weft {name}`](#weft-{name}): {about}" for name, (_, about) in cli.COMMANDS.items()))
-    parts += [options(top), EXITS, "`--help` after any of them says the same in the terminal."]
+    parts += [options(top), EXITS, ENVIRONMENT, "`--help` after any command says the same in the terminal."]
     for name in cli.COMMANDS:
         one = command(name)
         parts += [f"## weft {name}", one.description or "", usage(one), options(one)]
@@ -573,6 +582,90 @@ def options(parser: argparse.ArgumentParser) -> str:
     return "\n".join(rows) if len(rows) > 2 else ""
 
 
+# --- classes -------------------------------------------------------------------------------------------------------
+
+
+class Bare(str):
+    """An annotation that shows itself without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def python_page() -> str:
+    """The classes that a script meets, from their docstrings."""
+    from engine.author import Workflow
+    from engine.plan import Plan, PlanStep
+    from engine.run import Run, State
+    from engine.session import Job, Result, Session
+
+    parts = [
+        MADE,
+        "# Classes",
+        "What a script meets, as [From Python](python.md) uses it; `Run` and `State`, what [a node](nodes.md) meets.",
+    ]
+    for cls in (Session, Job, Result, Plan, PlanStep, Workflow, Run, State):
+        parts += [f"## {cls.__name__}", f"`from {origin(cls)} import {cls.__name__}`", documented(cls)]
+        if cls in (Session, Workflow):
+            parts.append(f"```text\n{signature(cls.__name__, cls.__init__)}\n```")
+            parts.append(documented(cls.__init__).partition("\nArgs:\n")[0].rstrip())
+            parts.append(arguments(cls.__init__))
+        rows = ["| | |", "|---|---|", *members(cls)]
+        parts.append("\n".join(rows) if len(rows) > 2 else "")
+    return page(parts)
+
+
+def origin(cls: type) -> str:
+    """Where it is imported from: the room, not the module inside it."""
+    return ".".join(cls.__module__.split(".")[:2])
+
+
+def documented(thing: Any) -> str:
+    """A docstring, cleaned."""
+    return inspect.getdoc(thing) or ""
+
+
+def arguments(function: Any) -> str:
+    """The `Args:` of a docstring as a list."""
+    section = documented(function).partition("\nArgs:\n")[2]
+    rows = [line.strip().partition(": ") for line in section.splitlines() if line.strip()]
+    return "\n".join(f"- `{name}`: {text}" for name, _, text in rows)
+
+
+def members(cls: type) -> Iterator[str]:
+    """Fields, properties and methods, each in a row."""
+    fields = [entry.name for entry in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+    fields = list(getattr(cls, "_fields", fields))
+    for name in fields:
+        yield f"| `{name}` | `{cell(annotation(cls.__annotations__[name]))}` |"
+    for name, thing in vars(cls).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(thing, property):
+            yield f"| `{name}` | {cell(documented(thing))} |"
+        elif inspect.isfunction(thing):
+            yield f"| `{cell(signature(name, thing))}` | {cell(documented(thing))} |"
+
+
+def annotation(given: Any) -> str:
+    """An annotation as it was written; a NamedTuple wraps it."""
+    return str(getattr(given, "__forward_arg__", given))
+
+
+def signature(name: str, function: Any) -> str:
+    """`name(arguments) -> result`, annotations as they were written."""
+    found = inspect.signature(function)
+    kept = [
+        one.replace(annotation=Bare(one.annotation)) if isinstance(one.annotation, str) else one
+        for one in list(found.parameters.values())[1:]
+    ]
+    back = found.return_annotation
+    back = Bare(back) if isinstance(back, str) and back != "None" else inspect.Signature.empty
+    return f"{name}{found.replace(parameters=kept, return_annotation=back)}"
+
+
 # --- small things --------------------------------------------------------------------------------------------------
 
 
@@ -607,6 +700,7 @@ def pages() -> dict[str, str]:
         "docs/errors.md": errors_page(),
         "docs/events.md": events_page(),
         "docs/cli.md": cli_page(),
+        "docs/classes.md": python_page(),
         "docs/nodes/README.md": index_page(chapters),
         "docs/nodes/types.md": types_page(registry),
         "docs/nodes/flow.md": flow_page(registry),

@@ -314,7 +314,7 @@ def hooks() -> dict[str, list[str]]:
             {
                 v
                 for f in [*(ROOT / "engine").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
-                for v in re.findall(r'"(WEFT_[A-Z]+_?)"', f.read_text(encoding="utf-8"))
+                for v in re.findall(r'"(WEFT_[A-Z_]+)"', f.read_text(encoding="utf-8"))
             }
         ),
     }
