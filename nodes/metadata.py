@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import fail
-from nodes.image import png
+from engine import pictures
 
 Keep = Literal["full", "parameters", "none"]
-KEY = "weft"
+KEY = pictures.KEY
 VERSION = 1
-LIMIT = 64 * 2**20  # no picture with more bytes than this is searched for a workflow
 EXIF_DESCRIPTION = 0x010E
 _COMMENT = b"weft "
 _COMMENT_BYTES = 65_000
@@ -39,32 +37,7 @@ def dumps(data: Mapping[str, Any]) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """The record of a saved picture; empty when it has none. Raises `media.missing` and `media.format`."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(LIMIT)
-    except OSError as error:
-        raise fail("media.missing", f"cannot read {path.name}: {error.strerror or error}") from error
-    try:
-        text = _find(data, path)
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError) as error:
-        raise fail(
-            "media.format", f"the workflow in {path.name} is damaged", mend="use the workflow's own file"
-        ) from error
-    return found if isinstance(found, dict) and KEY in found else {}
-
-
-def _find(data: bytes, path: Path) -> str:
-    if data.startswith(png.SIGNATURE):
-        return next((text for key, text in png.texts(data) if key == KEY), "")
-    if data.startswith(b"\xff\xd8"):
-        return b"".join(_comments(data)).decode()
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        import PIL.Image
-
-        with PIL.Image.open(path) as picture:
-            return str(picture.getexif().get(EXIF_DESCRIPTION, ""))
-    raise fail("media.format", f"{path.name} is no PNG, JPEG or WebP", mend="only these carry a workflow")
+    return pictures.record(path)
 
 
 def jpeg_with(data: bytes, text: str) -> bytes:
@@ -73,14 +46,3 @@ def jpeg_with(data: bytes, text: str) -> bytes:
     pieces = [_COMMENT + body[at : at + _COMMENT_BYTES] for at in range(0, len(body), _COMMENT_BYTES)]
     segments = [b"\xff\xfe" + (len(piece) + 2).to_bytes(2, "big") + piece for piece in pieces]
     return data[:2] + b"".join(segments) + data[2:]
-
-
-def _comments(data: bytes) -> list[bytes]:
-    """Our comments in a JPEG, in order, up to its pixels."""
-    found, at = [], 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == 0xFE and data[at + 4 :].startswith(_COMMENT):
-            found.append(data[at + 4 + len(_COMMENT) : at + 2 + length])
-        at += 2 + max(length, 2)
-    return found

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR = {1: 0, 3: 2, 4: 6}  # channels -> PNG colour type
 _UP = 2
 
@@ -31,7 +31,7 @@ def encode(levels: numpy.ndarray[Any, Any], texts: Mapping[str, str]) -> bytes:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as the filter wants it
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR[channels], 0, 0, 0)
-    parts = [SIGNATURE, _chunk(b"IHDR", header)]
+    parts = [_SIGNATURE, _chunk(b"IHDR", header)]
     parts += [_chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + text.encode()) for key, text in texts.items()]
     parts += [_chunk(b"IDAT", packer.compress(filtered.data) + packer.flush()), _chunk(b"IEND", b"")]
     return b"".join(parts)
@@ -39,19 +39,3 @@ def encode(levels: numpy.ndarray[Any, Any], texts: Mapping[str, str]) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def texts(data: bytes) -> Iterator[tuple[str, str]]:
-    """The uncompressed text chunks (tEXt, iTXt) of a PNG; stops in silence at the first chunk that is cut off."""
-    at = len(SIGNATURE)
-    while at + 12 <= len(data):
-        (length,), kind = struct.unpack(">I", data[at : at + 4]), data[at + 4 : at + 8]
-        body = data[at + 8 : at + 8 + length]
-        if len(body) < length or kind == b"IEND":
-            return
-        key, _, rest = body.partition(b"\0")
-        if kind == b"tEXt":
-            yield key.decode("latin-1"), rest.decode("latin-1")
-        elif kind == b"iTXt" and rest[:1] == b"\0":
-            yield key.decode("latin-1"), rest[2:].split(b"\0", 2)[-1].decode(errors="replace")
-        at += 12 + length
