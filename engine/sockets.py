@@ -217,7 +217,7 @@ def fit(source: Type, target: Type, bases: Bases = no_bases, bound: dict[str, Ty
                 bound[target.name] = source.required
             return Fit.FITS
         back = fit(source, held, bases)
-        if back.verdict != "fits" and fit(held, source, bases).verdict == "fits":
+        if back.verdict != "fits" and source.name != "any" and fit(held, source, bases).verdict == "fits":
             # The wider of the two holds both: the order of the wires does not decide.
             assert bound is not None
             bound[target.name] = source.required
