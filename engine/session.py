@@ -167,10 +167,10 @@ class Job:
             with self._changed:
                 self._watchers.remove(inbox)
 
-    def result(self) -> Result:
-        """Wait, then the outputs and the diary."""
+    def result(self, fetch: bool = True) -> Result:
+        """Wait, then the outputs and the diary. Without `fetch`, outputs that lie on disk are left there."""
         self.wait()
-        outputs = self.execution.results() if self.execution is not None else {}
+        outputs = self.execution.results(fetch) if self.execution is not None else {}
         last = self.diary[-1]
         problems = last.problems if isinstance(last, JobFinished) else ()
         return Result(self.state, outputs, tuple(self.diary), problems)

@@ -217,7 +217,7 @@ def _carry_out(
     try:
         screen.begin(job, title)
         follow.follow(job, screen, stop)
-        result = job.result()
+        result = job.result(fetch=False)
         seconds = getattr(job.diary[-1], "seconds", 0.0)
         problems = tuple(documents.placed(job.workflow, problem) for problem in result.problems)
         shown = documents.shown(job.workflow, run.own)

@@ -477,7 +477,8 @@ class Execution(Performing):
         outputs = {
             name: template.id
             for name, template in self._output_templates().items()
-            if isinstance(template, Ref) and self._lease(template.id) is not None
+            if isinstance(template, Ref)
+            and (template.id in self.values or self.engine.cache.known(template.id) is not None)
         }
         yield JobFinished(
             job=job,
@@ -530,10 +531,11 @@ class Execution(Performing):
         )
         return "partial" if effects_done or outputs_there else "failed"
 
-    def results(self) -> dict[str, Any]:
-        """The values of the target outputs that are there."""
+    def results(self, fetch: bool = True) -> dict[str, Any]:
+        """The values of the named outputs that are there; without `fetch` only those that are in memory already."""
         found = {}
         for name, template in self._output_templates().items():
-            if all(self._lease(ref.id) is not None for ref in holes(template)):
+            ids = {ref.id for ref in holes(template)}
+            if all(id in self.values or (fetch and self._lease(id) is not None) for id in ids):
                 found[name] = fill(template, self.values.__getitem__)
         return found
