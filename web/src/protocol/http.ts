@@ -1,0 +1,98 @@
+import type {
+  Catalogue,
+  Job,
+  JsonObject,
+  Plan,
+  Problem,
+  ServerState,
+  WorkflowJson,
+  WorkflowRow,
+} from "./types";
+
+/** What the server answered instead of a result: its problems, in the checker's words. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problems: Problem[],
+  ) {
+    super(problems[0]?.message ?? `the server answered ${status}`);
+  }
+}
+
+async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const form = body instanceof FormData;
+  const response = await fetch(path, {
+    method,
+    credentials: "same-origin",
+    headers: body === undefined || form ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : form ? body : JSON.stringify(body),
+    signal,
+  });
+  if (!response.ok) throw new ApiError(response.status, await problemsOf(response));
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+async function problemsOf(response: Response): Promise<Problem[]> {
+  try {
+    const record = (await response.json()) as { error?: Problem; problems?: Problem[] };
+    if (record.problems?.length) return record.problems;
+    if (record.error) return [record.error];
+  } catch {
+    // not JSON: a proxy in between, or a server that is gone
+  }
+  return [{ code: "http", message: `the server answered ${response.status} ${response.statusText}` }];
+}
+
+const path = encodeURIComponent;
+const upload = (file: Blob, name: string, more: Record<string, string> = {}): FormData => {
+  const form = new FormData();
+  for (const [key, value] of Object.entries(more)) form.set(key, value);
+  form.set("file", file, name);
+  return form;
+};
+
+export interface RunOptions {
+  targets?: string[];
+  again?: boolean;
+  title?: string;
+  first?: boolean;
+}
+
+/** Every call the editor makes; `docs/http.md` describes the same paths for curl. */
+export const api = {
+  state: () => call<ServerState>("GET", "/api/state"),
+  nodes: () => call<Catalogue>("GET", "/api/nodes"),
+  choices: (node: string, input: string) =>
+    call<{ choices: (string | number)[] }>("GET", `/api/choices?node=${path(node)}&input=${path(input)}`),
+  plan: (workflow: WorkflowJson, targets?: string[], signal?: AbortSignal) =>
+    call<Plan>("POST", "/api/plan", { workflow, ...(targets ? { targets } : {}) }, signal),
+  submit: (workflow: WorkflowJson, options: RunOptions = {}) => call<Job>("POST", "/api/jobs", { workflow, ...options }),
+  jobs: () => call<{ jobs: Job[] }>("GET", "/api/jobs"),
+  job: (id: string) => call<Job>("GET", `/api/jobs/${path(id)}`),
+  cancel: (id: string) => call<Job>("POST", `/api/jobs/${path(id)}/cancel`, {}),
+  move: (id: string, position: number) => call<unknown>("POST", `/api/jobs/${path(id)}/move`, { position }),
+  queue: (change: { paused?: boolean; clear?: true }) => call<unknown>("POST", "/api/queue", change),
+  history: (before?: string, limit = 60) =>
+    call<{ jobs: Job[] }>("GET", `/api/history?limit=${limit}${before ? `&before=${path(before)}` : ""}`),
+  forget: (id: string) => call<unknown>("DELETE", `/api/history/${path(id)}`),
+  upload: (file: Blob, name: string, place = "input") =>
+    call<{ name: string; width: number; height: number }>("POST", "/api/uploads", upload(file, name, { place })),
+  open: (file: Blob, name: string) => call<{ workflow: WorkflowJson }>("POST", "/api/open", upload(file, name)),
+  workflows: () =>
+    call<WorkflowRow[] | { workflows: WorkflowRow[] }>("GET", "/api/workflows").then((rows) =>
+      Array.isArray(rows) ? rows : rows.workflows,
+    ),
+  workflow: (name: string) =>
+    call<WorkflowJson | { workflow: WorkflowJson }>("GET", `/api/workflows/${path(name)}`).then((record) =>
+      "workflow" in record && !("nodes" in record) ? (record as { workflow: WorkflowJson }).workflow : (record as WorkflowJson),
+    ),
+  save: (name: string, workflow: WorkflowJson) => call<unknown>("PUT", `/api/workflows/${path(name)}`, workflow),
+  remove: (name: string) => call<unknown>("DELETE", `/api/workflows/${path(name)}`),
+  models: () => call<Record<string, { name: string; bytes: number }[]>>("GET", "/api/models"),
+  memory: () => call<JsonObject>("GET", "/api/memory"),
+};
+
+export const blobUrl = (blob: string, size?: number): string =>
+  `/api/blobs/${path(blob)}${size ? `?size=${size}` : ""}`;
+export const fileUrl = (place: string, name: string): string =>
+  `/api/files/${path(place)}/${name.split("/").map(path).join("/")}`;

@@ -1,0 +1,226 @@
+/** The wire between server and editor, as types. The shapes are those of `engine`'s own `to_json` functions. */
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+/** A socket's type: a string (`"Image"`, `"Mask?"`) or an object where a string cannot say it. */
+export type TypeJson =
+  | string
+  | { name: string; args?: TypeJson[]; optional?: boolean; choices?: (string | number)[]; variable?: boolean };
+
+export interface Widget {
+  kind?: string; // seed | text | prompt | model | file | choices, or a pack's own
+  low?: number;
+  high?: number;
+  step?: number;
+  soft?: [number, number];
+  models?: string;
+  place?: string;
+}
+
+export interface InputSpec {
+  name: string;
+  type: TypeJson;
+  default?: Json;
+  gather?: "list" | "named";
+  widget?: Widget;
+  wired?: boolean; // false: no socket
+  typed?: boolean; // false: no widget
+  help?: string;
+  variants?: { name: string; inputs: InputSpec[] }[];
+}
+
+export interface OutputSpec {
+  name: string;
+  type: TypeJson;
+  help?: string;
+}
+
+export interface NodeSpec {
+  id: string;
+  title: string;
+  help: string;
+  version?: number;
+  category?: string;
+  aliases?: string[];
+  deprecated?: string;
+  light?: boolean;
+  effect?: boolean;
+  bypass?: [string, string][];
+  pack?: string;
+  flow?: boolean;
+  inputs: InputSpec[];
+  outputs: OutputSpec[];
+}
+
+export interface TypeSpec {
+  name: string;
+  about?: string;
+  colour?: string;
+  bases?: string[];
+}
+
+export type Fit = "fits" | "no" | "unknown";
+
+export interface Catalogue {
+  nodes: NodeSpec[];
+  types: TypeSpec[];
+  packs: { name: string; version?: string; title?: string; problem?: Problem | string | null }[];
+  connect: Record<string, Record<string, Fit>>;
+}
+
+/** One document edit of a mend; see engine/errors.py. */
+export interface MendEdit {
+  set?: string;
+  value?: Json;
+  wire?: string;
+  from?: string;
+  unset?: string;
+  remove?: string;
+  insert?: { type: string; between: [string, string] };
+}
+
+export interface Problem {
+  code: string;
+  message: string;
+  severity?: "error" | "lint";
+  where?: { file?: string; line?: number; column?: number; path?: string; socket?: string };
+  mend?: { text: string; edits: MendEdit[] } | null;
+  report?: string;
+}
+
+/** A wire's end or a literal, as the file has it. */
+export type Source = Json;
+
+export interface NodeJson {
+  type: string;
+  version?: number;
+  title?: string;
+  mode?: "mute" | "bypass";
+  body?: string;
+  inputs: { [name: string]: Source };
+}
+
+export interface ParameterJson {
+  to: string[];
+  label?: string;
+  default?: Json;
+  required?: boolean;
+  group?: string;
+  order?: number;
+  range?: number[];
+  choices?: Json[];
+}
+
+/** One concept: a graph is {nodes, parameters, outputs}. */
+export interface GraphJson {
+  nodes: { [name: string]: NodeJson };
+  parameters?: { [name: string]: ParameterJson };
+  outputs?: { [name: string]: string };
+}
+
+export interface Spot {
+  x: number;
+  y: number;
+}
+
+export interface Frame extends Spot {
+  w: number;
+  h: number;
+  title: string;
+  hue?: number;
+}
+
+/** Layout only; nothing in it changes what runs. */
+export interface ViewJson {
+  nodes?: { [path: string]: Spot };
+  frames?: { [id: string]: Frame };
+  collapsed?: { [path: string]: true };
+}
+
+export interface WorkflowJson extends GraphJson {
+  weft: 1;
+  title?: string;
+  about?: string;
+  graphs?: { [name: string]: GraphJson };
+  requires?: JsonObject;
+  view?: ViewJson;
+}
+
+export interface PlanStep {
+  path: string;
+  node: string;
+  status: string; // hit | saved | run | maybe | light | failed | blocked | not needed
+  why?: string;
+  seconds?: number;
+  steps?: number;
+  resumed?: number;
+  waits_for?: string[];
+  problem?: Problem;
+}
+
+export interface Plan {
+  steps: PlanStep[];
+  seconds: number | null;
+  problems: Problem[];
+  lints: Problem[];
+  drawn?: Record<string, number | string>;
+}
+
+export type JobState = "queued" | "running" | "partial" | "succeeded" | "failed" | "cancelled" | "interrupted";
+
+export interface Picture {
+  blob: string;
+  width: number;
+  height: number;
+}
+
+export interface Job {
+  id: string;
+  state: JobState;
+  title?: string;
+  position?: number | null;
+  created?: number | string;
+  started?: number | string | null;
+  finished?: number | string | null;
+  problems?: Problem[];
+  outputs?: Record<string, Picture[]>;
+  files?: string[];
+  drawn?: Record<string, number | string>;
+  workflow?: WorkflowJson;
+}
+
+export interface ServerState {
+  version: string;
+  epoch: string;
+  seq: number;
+  numerics: { device: string; dtype: string; threads?: number };
+  queue: { paused: boolean; jobs: Job[] };
+  settings: JsonObject;
+}
+
+export interface WorkflowRow {
+  name: string;
+  title?: string;
+  about?: string;
+  origin: "yours" | "template";
+  thumbnail?: string | null;
+  modified?: number | string | null;
+}
+
+/** An event of the diary, durable (with seq) or volatile. */
+export interface WireEvent {
+  event: string;
+  job?: string;
+  seq?: number;
+  path?: string;
+  [field: string]: unknown;
+}
+
+export interface Preview {
+  job: string;
+  path: string;
+  done: number;
+  total: number;
+  picture: Blob;
+}

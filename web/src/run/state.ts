@@ -1,0 +1,250 @@
+/** The run as the editor shows it: a pure function of the plan and the diary's events. */
+
+import type { Job, JobState, Picture, Plan, PlanStep, Problem, WireEvent } from "../protocol/types";
+
+export type Phase = "idle" | "waiting" | "running" | "done" | "hit" | "failed" | "blocked" | "cancelled";
+
+export interface NodeRun {
+  phase: Phase;
+  done: number;
+  total: number;
+  left?: number | null;
+  text?: string;
+  seconds?: number;
+  peak?: number | null;
+  problem?: Problem;
+  files?: string[];
+}
+
+export interface RunState {
+  /** Of the job that is shown: the running one, or the last. */
+  job: string | null;
+  state: JobState | null;
+  nodes: Record<string, NodeRun>;
+  planned: { hit: number; run: number; maybe: number; seconds: number | null } | null;
+  startedSteps: number;
+  finishedSteps: number;
+  seconds: number | null;
+  problems: Problem[];
+  /** The pictures of each node's latest result, whichever job made them. */
+  pictures: Record<string, Picture[]>;
+  files: string[];
+}
+
+export const START: RunState = {
+  job: null,
+  state: null,
+  nodes: {},
+  planned: null,
+  startedSteps: 0,
+  finishedSteps: 0,
+  seconds: null,
+  problems: [],
+  pictures: {},
+  files: [],
+};
+
+const FRESH: NodeRun = { phase: "idle", done: 0, total: 0 };
+
+/** A step inside an instance, map or fold (`hires/denoise`, `each[2]/sample`) is shown on the outermost node too. */
+export function outer(path: string): string {
+  const cut = path.search(/[/[]/);
+  return cut < 0 ? path : path.slice(0, cut);
+}
+
+export function reduce(state: RunState, event: WireEvent): RunState {
+  if (!event.job) return state;
+  if (event.event === "job_started") {
+    return { ...START, pictures: state.pictures, job: event.job, state: "running" };
+  }
+  if (event.event === "step_pictures" && event.path) {
+    const pictures = event.pictures as Picture[];
+    if (!pictures.length) return state;
+    const changed = { ...state.pictures, [event.path]: pictures };
+    if (outer(event.path) !== event.path) changed[outer(event.path)] = pictures;
+    return { ...state, pictures: changed };
+  }
+  if (event.job !== state.job) return state;
+  const path = event.path;
+  const step = (change: Partial<NodeRun>): RunState => {
+    if (!path) return state;
+    const held = state.nodes[path] ?? FRESH;
+    const nodes = { ...state.nodes, [path]: { ...held, ...change } };
+    const top = outer(path);
+    if (top !== path) {
+      const before = nodes[top] ?? FRESH;
+      const phase = change.phase === "done" || change.phase === "hit" ? before.phase : (change.phase ?? before.phase);
+      nodes[top] = { ...before, phase: phase === "idle" ? "running" : phase, problem: change.problem ?? before.problem };
+    }
+    return { ...state, nodes };
+  };
+  switch (event.event) {
+    case "planned":
+      return {
+        ...state,
+        planned: {
+          hit: Number(event.hit),
+          run: Number(event.run),
+          maybe: Number(event.maybe),
+          seconds: (event.seconds as number | null | undefined) ?? null,
+        },
+      };
+    case "step_started": {
+      const steps = Number(event.steps ?? 0);
+      const next = step({ phase: "running", done: Number(event.resumed ?? 0), total: steps, problem: undefined });
+      return { ...next, startedSteps: state.startedSteps + 1 };
+    }
+    case "step_progress":
+      return step({
+        done: Number(event.done),
+        total: Number(event.total),
+        left: event.left as number | null | undefined,
+        text: event.text as string | undefined,
+      });
+    case "step_finished": {
+      const next = step({ phase: "done", seconds: Number(event.seconds), peak: event.peak as number | null | undefined });
+      return { ...next, finishedSteps: state.finishedSteps + 1 };
+    }
+    case "step_hit":
+      return step({ phase: "hit" });
+    case "already_saved":
+    case "saved": {
+      const files = (event.files as string[] | undefined) ?? [];
+      const next = step({ files, ...(event.event === "already_saved" ? { phase: "hit" as const } : {}) });
+      return { ...next, files: [...state.files, ...files] };
+    }
+    case "step_failed":
+      return step({ phase: "failed", problem: event.problem as Problem });
+    case "step_blocked":
+      return step({ phase: "blocked" });
+    case "step_cancelled":
+      return step({ phase: "cancelled" });
+    case "job_finished": {
+      const nodes = Object.fromEntries(
+        Object.entries(state.nodes).map(([name, node]): [string, NodeRun] => {
+          if (node.phase !== "running") return [name, node];
+          return [name, { ...node, phase: event.state === "cancelled" ? "cancelled" : "done" }];
+        }),
+      );
+      return {
+        ...state,
+        nodes,
+        state: event.state as JobState,
+        seconds: Number(event.seconds),
+        problems: (event.problems as Problem[] | undefined) ?? [],
+      };
+    }
+    default:
+      return state;
+  }
+}
+
+/** The queue after an event; `null` when the list has to be fetched again. */
+export function reduceQueue(jobs: Job[], event: WireEvent): Job[] | null {
+  const change = (patch: Partial<Job>): Job[] | null =>
+    jobs.some((job) => job.id === event.job)
+      ? jobs.map((job) => (job.id === event.job ? { ...job, ...patch } : job))
+      : null;
+  switch (event.event) {
+    case "job_queued":
+      if (!event.job || jobs.some((job) => job.id === event.job)) return jobs;
+      return [...jobs, { id: event.job, state: "queued", title: String(event.title ?? "") }];
+    case "job_started":
+      return change({ state: "running", drawn: event.drawn as Job["drawn"] });
+    case "job_finished":
+      return change({ state: event.state as JobState });
+    case "queue_changed":
+      return null;
+    default:
+      return jobs;
+  }
+}
+
+export type Forecast = "run" | "cached" | "maybe" | "light" | "failed" | "unused" | "unknown";
+
+export interface Outlook {
+  forecast: Forecast;
+  why: string;
+  seconds: number | null;
+  resumed?: number;
+  steps?: number;
+}
+
+const FORECASTS: Record<string, Forecast> = {
+  hit: "cached",
+  saved: "cached",
+  run: "run",
+  maybe: "maybe",
+  light: "light",
+  failed: "failed",
+  blocked: "failed",
+  "not needed": "unused",
+};
+
+const outlookOf = (step: PlanStep): Outlook => ({
+  forecast: FORECASTS[step.status] ?? "unknown",
+  why: step.why ?? "",
+  seconds: step.seconds ?? null,
+  resumed: step.resumed,
+  steps: step.steps,
+});
+
+const WEIGHT: Forecast[] = ["unknown", "unused", "light", "cached", "maybe", "run", "failed"];
+
+/** What the plan says of each node; an instance says what the busiest step inside says, and the sum of their seconds. */
+export function outlooks(plan: Plan): Record<string, Outlook> {
+  const found: Record<string, Outlook> = {};
+  for (const step of plan.steps) {
+    const here = outlookOf(step);
+    found[step.path] = here;
+    const top = outer(step.path);
+    if (top === step.path) continue;
+    const held = found[top];
+    if (!held) found[top] = { ...here };
+    else {
+      const busier = WEIGHT.indexOf(here.forecast) > WEIGHT.indexOf(held.forecast) ? here : held;
+      const seconds = here.forecast === "run" || held.forecast === "run" ? sum(held, here) : null;
+      found[top] = { ...busier, seconds };
+    }
+  }
+  return found;
+}
+
+function sum(a: Outlook, b: Outlook): number | null {
+  const of = (item: Outlook) => (item.forecast === "run" ? item.seconds : 0);
+  const [x, y] = [of(a), of(b)];
+  return x === null || y === null ? null : x + y;
+}
+
+/** The one line before Run is pressed: how many of the nodes that compute will run, and how long. */
+export function forecastLine(plan: Plan): string {
+  const real = plan.steps.filter((step) => ["hit", "saved", "run", "maybe"].includes(step.status));
+  const run = real.filter((step) => step.status === "run");
+  const maybe = real.filter((step) => step.status === "maybe").length;
+  if (plan.problems.length) return plan.problems.length === 1 ? "1 problem" : `${plan.problems.length} problems`;
+  if (!real.length) return "nothing to run";
+  if (!run.length && !maybe) return "everything is up to date";
+  const count = `${run.length} of ${real.length} node${real.length === 1 ? "" : "s"}`;
+  const unsure = maybe ? `, perhaps ${maybe} more` : "";
+  const time = plan.seconds === null ? "" : `, ≈ ${duration(plan.seconds)}`;
+  return `${count}${unsure}${time}`;
+}
+
+export function duration(seconds: number): string {
+  if (seconds < 0.1) return "0.1 s";
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export function bytes(count: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  let value = count;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
