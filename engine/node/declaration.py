@@ -225,8 +225,14 @@ def check_declaration(function: Callable[..., Any], spec: NodeSpec) -> None:
     bare = spec.id.rpartition("/")[2]
     if not all(part.isidentifier() for part in bare.split(".")) or "." not in bare:
         raise _declaration(function, f"the id '{spec.id}' is not of the form chapter.verb", "rename it")
+    if spec.version < 1:
+        raise _declaration(function, f"the version is {spec.version}", "count versions from 1")
     names = [item.name for item in spec.inputs]
     outs = [out.name for out in spec.outputs]
+    if spec.effect and "files" not in outs and [str(out.type) for out in spec.outputs] == ["list[str]"]:
+        raise _declaration(function, "its files are not called so, and would never be found again", 'write output="files"')
+    if spec.steps and not spec.takes_run:
+        raise _declaration(function, "a stepped node has no 'run: Run' to resume from", "make it the first parameter")
     for rule in spec.facts:
         inputs = rule.sockets if rule.kind == "same" else [s.partition(".")[0] for s in rule.sockets[:1]]
         for name in inputs:
