@@ -1,6 +1,7 @@
 """The house rules: layers, words, sizes, and what a checkout may not carry."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -157,3 +158,38 @@ def test_every_dependency_is_pinned():
     asked = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
     assert {re.match(r"[\w-]+", need)[0].lower() for need in asked} <= normal
     assert not {"torchvision", "torchaudio"} & normal
+
+
+# --- a light start -------------------------------------------------------------------------------------------------
+
+PROBE = """
+import sys, time
+from engine.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as exit:
+    code = exit.code
+heavy = {"torch", "diffusers", "transformers", "peft", "numpy", "PIL"} & sys.modules.keys()
+print(f"probe: {code or 0} {time.process_time():.2f} {','.join(sorted(heavy))}", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "nodes", "check workflows/text_to_image.json", "plan workflows/text_to_image.json"]
+)
+def test_what_does_not_run_a_model_starts_at_once(command, tmp_path):
+    """No tensor library, and under half a second of CPU (the best of three: the machine may be busy)."""
+    seconds = []
+    env = {**os.environ, "WEFT_HOME": str(tmp_path)}
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, *command.split()], cwd=ROOT, env=env, capture_output=True, text=True
+        )
+        told = re.search(r"^probe: (\S+) (\S+) (\S*)$", done.stderr, re.M)
+        assert told, done.stderr
+        assert told[1] == "0", done.stdout + done.stderr
+        assert told[3] == ""
+        seconds.append(float(told[2]))
+        if seconds[-1] < 0.5:
+            return
+    assert min(seconds) < 0.5

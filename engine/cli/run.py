@@ -267,9 +267,8 @@ def _sum_up(report: Report) -> None:
         if not _plain(value) and not report.files:
             console.err(f"  {name}: {summary(value)}, not saved (the workflow has no node that saves it)")
     ran, cached = report.count("ran"), report.count("cached") + report.count("saved before")
-    word = {"succeeded": "done", "partial": "partly done"}.get(report.state, report.state)
     colour = {"succeeded": "green", "failed": "red"}.get(report.state, "yellow")
-    head = console.style(word, colour, sys.stderr)
+    head = console.style(_word(report), colour, sys.stderr)
     console.err(f"{head} in {console.seconds(report.seconds) or '0 s'}: {ran} ran, {cached} known before")
     for name, value in report.outputs.items():
         if _plain(value):
@@ -300,7 +299,7 @@ def _many(
             reports.append(report)
             if not (args.json or args.events):
                 told = ", ".join(report.files)
-                screen.note(f"{head}: {report.state}, {console.seconds(report.seconds) or '0 s'}  {told}".rstrip())
+                screen.note(f"{head}: {_word(report)}, {console.seconds(report.seconds) or '0 s'}  {told}".rstrip())
             console.problems(report.problems)
     state = _overall(reports)
     if args.json:
@@ -315,6 +314,10 @@ def _many(
 def _of_row(problem: Problem, run: Variant) -> Problem:
     """The problem with the name of its row before it."""
     return dataclasses.replace(problem, message=f"{run.name}: {problem.message}")
+
+
+def _word(report: Report) -> str:
+    return {"succeeded": "done", "partial": "partly done"}.get(report.state, report.state)
 
 
 def _overall(reports: Sequence[Report]) -> str:
@@ -334,8 +337,7 @@ def _table(reports: Sequence[Report]) -> str:
             told = ", ".join(f"{name} = {value}" for name, value in report.outputs.items())
         if report.problems:
             told = report.problems[0].message
-        state = {"succeeded": "done"}.get(report.state, report.state)
-        rows.append([report.name, state, console.seconds(report.seconds), told])
+        rows.append([report.name, _word(report), console.seconds(report.seconds), told])
     return console.table(rows, ["run", "state", "time", "result"], last="whole")
 
 
