@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from nodes.starter import world
+from nodes.starter import MODEL, world
 from nodes.starter.look import BIG, Sight, look
 
-HERE = Path(__file__).parent / "model"
 SEED = 424_242
 GROUPS = (("two objects", 2, 130, 45), ("one object", 1, 70, 25))  # name, objects, prompts, of them held out
 PLACES = {"left": (-1.0, -0.25), "middle": (-0.25, 0.25), "right": (0.25, 1.0)}
@@ -142,7 +141,7 @@ def sheet(pictures: list[world.Floats], wrong: list[bool], path: Path, across: i
 def main() -> None:
     """The command line."""
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("model", nargs="?", type=Path, default=HERE)
+    parse.add_argument("model", nargs="?", type=Path, default=MODEL)
     parse.add_argument("--sheet", type=Path)
     parse.add_argument("--guidance", type=float, default=3.0)
     parse.add_argument("--steps", type=int, default=20)
