@@ -2,16 +2,17 @@
 
     python docs/generate.py            write them (make docs)
     python docs/generate.py --check    say which are not what the code says, and end with 1
-    python docs/generate.py --pictures first run the drawn workflows with the model that ships, and keep what they make
+    python docs/generate.py --pictures first run the workflows with the model that ships, and keep what they make
 
-`docs/nodes/`, `docs/cli.md`, `docs/errors.md`, `docs/events.md`, and the drawn graphs in `docs/images/`. Everything
-comes from what the code itself declares: specs, docstrings, the parser, the table of codes, the workflow files.
+`docs/nodes/`, `cli.md`, `errors.md`, `events.md`, `classes.md`, `workflows.md`, and the drawn graphs in `docs/images/`.
+Everything comes from what the code itself declares: specs, docstrings, the parser, the table of codes, the workflows.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import re
 import shutil
@@ -33,11 +34,12 @@ from engine.graph import flow_specs  # noqa: E402
 from engine.node import MISSING, Input, NodeSpec  # noqa: E402
 from engine.registry import Registry, load_registry  # noqa: E402
 from engine.sockets import Type, TypeSpec  # noqa: E402
-from engine.workflow import dumps, from_json, read  # noqa: E402
+from engine.workflow import Parameter, Value, Workflow, dumps, from_json, read  # noqa: E402
 
 MADE = "<!-- Made by docs/generate.py from the code; edit that instead, then `make docs`. -->"
-DRAWN = ("text_to_image", "textbook_dag", "inpaint", "prompt_map", "upscale_second_pass")
+FIRST = ("text_to_image", "image_to_image", "inpaint", "upscale_second_pass", "textbook_dag")  # the rest by name
 NEEDS_MORE = ("textbook_dag",)  # a LoRA and a ControlNet, which do not ship
+WIDEST = 400  # pixels of a picture on a drawing
 EXITS = """Exit codes: 0 done · 1 failed · 2 the file or the arguments are wrong · 3 partial: some of it is there ·
 130 cancelled. What was asked for goes to stdout, what is told on the way to stderr; a mistake is one line, with the
 next step. The codes of errors are in [errors.md](errors.md), the lines of `--events` in [events.md](events.md)."""
@@ -378,13 +380,13 @@ def about_carried(kind: Type, registry: Registry) -> str:
 
 
 def also(spec: NodeSpec) -> str:
-    """Bypass, and the names it goes by elsewhere."""
+    """Bypass, the names it goes by elsewhere, and where it is used."""
     parts = []
     if spec.bypass:
         parts.append("Bypassed: " + ", ".join(f"`{source}` goes to `{out}`" for out, source in spec.bypass) + ".")
     if spec.aliases:
         parts.append("Elsewhere called " + ", ".join(spec.aliases) + ".")
-    return " ".join(parts)
+    return " ".join([*parts, uses(spec)]).strip()
 
 
 def sample(record: dict[str, Any]) -> str:
@@ -596,7 +598,7 @@ class Bare(str):
 
 def python_page() -> str:
     """The classes that a script meets, from their docstrings."""
-    from engine.author import Workflow
+    from engine import author
     from engine.plan import Plan, PlanStep
     from engine.run import Run, State
     from engine.session import Job, Result, Session
@@ -606,9 +608,9 @@ def python_page() -> str:
         "# Classes",
         "What a script meets, as [From Python](python.md) uses it; `Run` and `State`, what [a node](nodes.md) meets.",
     ]
-    for cls in (Session, Job, Result, Plan, PlanStep, Workflow, Run, State):
+    for cls in (Session, Job, Result, Plan, PlanStep, author.Workflow, Run, State):
         parts += [f"## {cls.__name__}", f"`from {origin(cls)} import {cls.__name__}`", documented(cls)]
-        if cls in (Session, Workflow):
+        if cls in (Session, author.Workflow):
             parts.append(f"```text\n{signature(cls.__name__, cls.__init__)}\n```")
             parts.append(documented(cls.__init__).partition("\nArgs:\n")[0].rstrip())
             parts.append(arguments(cls.__init__))
@@ -701,32 +703,91 @@ def pages() -> dict[str, str]:
         "docs/events.md": events_page(),
         "docs/cli.md": cli_page(),
         "docs/classes.md": python_page(),
+        "docs/workflows.md": workflows_page(),
         "docs/nodes/README.md": index_page(chapters),
         "docs/nodes/types.md": types_page(registry),
         "docs/nodes/flow.md": flow_page(registry),
     }
     for chapter, specs in chapters.items():
         found[f"docs/nodes/{chapter}.md"] = chapter_page(chapter, specs, registry)
-    for name in DRAWN:
+    for name, flow in workflows().items():
         picture = ROOT / "docs" / "images" / f"{name}.png"
         made = picture.read_bytes() if picture.is_file() else b""
-        found[f"docs/images/{name}.svg"] = draw.svg(read(ROOT / "workflows" / f"{name}.json"), registry, made)
+        found[f"docs/images/{name}.svg"] = draw.svg(flow, registry, made)
     return found
 
 
+@functools.cache
+def workflows() -> dict[str, Workflow]:
+    """The workflows that ship, the plain ones first."""
+    names = [path.stem for path in sorted((ROOT / "workflows").glob("*.json"))]
+    order = [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
+    return {name: read(ROOT / "workflows" / f"{name}.json") for name in order}
+
+
+def workflows_page() -> str:
+    """Every workflow that ships: what it is for, its graph, what it takes."""
+    parts = [
+        MADE,
+        "# Workflows to begin with",
+        "They lie in [workflows/](../workflows). `weft new mine.json --template inpaint` makes a copy of one.",
+    ]
+    for name, flow in workflows().items():
+        parts += [f"## {name}", f"**{flow.title}.** {flow.about}", f"![The graph of {name}](images/{name}.svg)"]
+        for inner in flow.graphs:
+            parts.append(f"`#{inner}` is a graph of its own in the file.")
+        rows = ["| parameter | sets | as it stands |", "|---|---|---|"]
+        for label, parameter in flow.parameters.items():
+            targets = ", ".join(f"`{target}`" for target in parameter.to)
+            rows.append(f"| `{label}` | {targets} | {standing(flow, parameter)} |")
+        parts.append("\n".join(rows))
+    return page(parts)
+
+
+def standing(flow: Workflow, parameter: Parameter) -> str:
+    """The value that a parameter has in the file."""
+    value = parameter.default
+    if not parameter.has_default:
+        node, _, socket = parameter.to[0].rpartition(".")
+        source = flow.nodes[node].inputs.get(socket)
+        value = source.value if isinstance(source, Value) else None
+    if value in (None, ""):
+        return "empty" if value == "" else "–"
+    return "<br>".join(f"`{cell(line)}`" for line in str(value).splitlines() if line.strip())
+
+
+def uses(spec: NodeSpec) -> str:
+    """The workflows in which a node is used."""
+    found = [
+        name
+        for name, flow in workflows().items()
+        if any(node.type == spec.id for net in (flow, *flow.graphs.values()) for node in net.nodes.values())
+    ]
+    shown = ", ".join(f"[{name}](../workflows.md#{anchor(name)})" for name in found[:4])
+    return f"In {shown}{' and others' if len(found) > 4 else ''}." if found else ""
+
+
 def take_pictures() -> None:
-    """Run the drawn workflows in a fresh home and keep the picture of each."""
+    """Run the workflows in a fresh home and keep the picture of each."""
+    import PIL.Image
+
     from engine.places import Places
     from engine.records import Records
     from engine.session import Session
 
     with tempfile.TemporaryDirectory() as home, Session(places=Places(home=Path(home)), records=Records()) as session:
-        for name in DRAWN:
-            if name not in NEEDS_MORE:
-                result = session.run(read(ROOT / "workflows" / f"{name}.json"))
-                if result.state != "succeeded":
-                    raise SystemExit("\n".join(problem.line() for problem in result.problems))
-                shutil.copyfile(result.files[0], ROOT / "docs" / "images" / f"{name}.png")
+        for name, flow in workflows().items():
+            if name in NEEDS_MORE:
+                continue
+            result = session.run(flow)
+            if result.state != "succeeded":
+                raise SystemExit("\n".join(problem.line() for problem in result.problems))
+            kept = ROOT / "docs" / "images" / f"{name}.png"
+            shutil.copyfile(result.files[0], kept)
+            with PIL.Image.open(kept) as picture:
+                if picture.width > WIDEST:
+                    high = round(picture.height * WIDEST / picture.width)
+                    picture.resize((WIDEST, high), PIL.Image.Resampling.LANCZOS).save(kept, optimize=True)
 
 
 def stale(made: Mapping[str, str]) -> list[str]:

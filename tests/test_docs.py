@@ -329,12 +329,13 @@ def test_every_hook_is_explained(pages):
 
 
 def test_what_is_named_exists():
-    """Error codes, nodes and `run.` services that the text names are really there."""
+    """Error codes, nodes and `run.` services that the text names are really there (made pages cannot be wrong)."""
     groups = {code.partition(".")[0] for code in CODES}
     chapters = {id.partition(".")[0] for id in registry().nodes}
     services = {f"run.{n}" for n in dir(ambient())}
     wrong = []
-    for page in PAGES:
+    written = [page for page in PAGES if not page.read_text(encoding="utf-8").startswith(generate().MADE)]
+    for page in written:
         for code in inline(page):
             if not re.fullmatch(r"[a-z_]+\.[a-z_]+", code) or code.endswith((".py", ".md", ".json", ".png", ".txt")):
                 continue
