@@ -116,7 +116,10 @@ def _coerce_variant(item: Input, value: Any) -> Any:
     fields: dict[str, Any] = {"type": option.name}
     for inner in option.inputs:
         if inner.name in given:
-            fields[inner.name] = coerce(inner, given.pop(inner.name))
+            try:
+                fields[inner.name] = coerce(inner, given.pop(inner.name))
+            except WeftError as error:
+                raise _bad(item, value, f"as {option.name}: {error.problem.message}") from None
         elif inner.default is MISSING:
             raise _bad(item, value, f"{option.name} needs '{inner.name}'")
         else:
