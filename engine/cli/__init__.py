@@ -1,4 +1,4 @@
-"""Cli: the command line – run, check, plan, why, nodes, models, new, diff, doctor, manifest, schema.
+"""Cli: the command line – serve, run, check, plan, why, nodes, models, new, diff, doctor, manifest, schema.
 
     weft run workflow.json --set seed=7        exit codes: 0 done · 1 failed · 2 the file or the arguments are wrong
     weft plan workflow.json                                3 partial · 130 cancelled
@@ -25,6 +25,7 @@ DONE, FAILED, USAGE, PARTIAL, CANCELLED = 0, 1, 2, 3, 130
 
 # The commands in the order in which help lists them, and the module that answers.
 COMMANDS = {
+    "serve": ("serve", "open the editor: serve it and the API (plain `weft` does this too)"),
     "run": ("run", "run a workflow, a saved picture's workflow, or many variants of one"),
     "check": ("check", "say everything that is wrong with a workflow, without running it"),
     "plan": ("check", "say what would run now, why, and for how long"),
@@ -102,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _carry_out(words)
     except WeftError as error:
         console.problems(error.problems)
+        _tell_programs(words, error)
         return USAGE
     except BrokenPipeError:
         # Whoever read us has gone (`weft nodes | head`); Python must not try to flush at the end.
@@ -113,7 +115,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else DONE
 
 
+def _tell_programs(words: list[str], error: WeftError) -> None:
+    """Who reads JSON is told in JSON too."""
+    if "--json" in words:
+        console.out_json({"state": "failed", "problems": [problem.to_json() for problem in error.problems]})
+    elif "--events" in words:
+        import json
+
+        from engine.events import JobFinished
+
+        console.out(json.dumps(JobFinished(state="failed", problems=error.problems).to_json(), default=str))
+
+
 def _carry_out(words: list[str]) -> int:
+    if not words:
+        words = ["serve"]
     only = next((word for word in words if not word.startswith("-")), "")
     parser = build_parser(only)
     args = parser.parse_args(words)

@@ -126,7 +126,7 @@ def plan(args: argparse.Namespace) -> int:
     workflow = documents.open_file(args)
     places = documents.places_of(args)
     registry = documents.registry_of(places)
-    values = documents.values_of(args.set, workflow, registry)
+    values = documents.bring(documents.values_of(args.set, workflow, registry), workflow, registry, places)
     with open_session(args, places, registry) as session:
         made = session.plan(workflow, values, args.to, again=args.again)
     found = [documents.placed(workflow, problem) for problem in made.problems]
@@ -135,7 +135,7 @@ def plan(args: argparse.Namespace) -> int:
     else:
         console.out(plan_table(made))
         console.out(summary(made))
-    console.problems([*found, *made.lints])
+    console.problems([*found, *(documents.placed(workflow, lint) for lint in made.lints)])
     return 2 if found else 0
 
 
@@ -198,7 +198,7 @@ def why(args: argparse.Namespace) -> int:
     workflow = documents.open_file(args)
     places = documents.places_of(args)
     registry = documents.registry_of(places)
-    values = documents.values_of(args.set, workflow, registry)
+    values = documents.bring(documents.values_of(args.set, workflow, registry), workflow, registry, places)
     with open_session(args, places, registry) as session:
         made = session.plan(workflow, values, args.to, again=args.again)
         _, graph, _ = session.prepare(workflow, values)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from engine import workflow as files
 from engine.errors import Mend, Problem, WeftError, Where, did_you_mean, fail
 from engine.node import Input, coerce
-from engine.places import Places
+from engine.places import Places, write_atomic
 from engine.registry import Registry, load_registry
 from engine.workflow import Net, Value, Workflow
 from engine.workflow.reading import MAX_BYTES
@@ -133,7 +133,22 @@ def open_workflow(name: str) -> Workflow:
         from engine import pictures
 
         return pictures.workflow(path)
-    return files.read(path)
+    try:
+        return files.read(path)
+    except WeftError as error:
+        if error.code == "file.missing" and path.stem in templates():
+            mend = Mend(f"weft new {path.stem}.json --template {path.stem}")
+            raise WeftError(dataclasses.replace(error.problem, mend=mend)) from None
+        raise
+
+
+def templates() -> dict[str, Path]:
+    """The workflows that come with Weft: in a checkout beside `engine/`, in an installed one inside it."""
+    import engine
+
+    inside = Path(engine.__file__ or "").parent
+    folder = next((f for f in (inside / "workflows", inside.parent / "workflows") if f.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.json"))} if folder else {}
 
 
 def place_of(workflow: Workflow, path: str, socket: str | None = None) -> Where:
@@ -284,6 +299,56 @@ def values_of(items: Sequence[str], workflow: Workflow, registry: Registry) -> d
     if wrong:
         raise WeftError(wrong)
     return found
+
+
+def bring(values: Mapping[str, Any], workflow: Workflow, registry: Registry, places: Places) -> dict[str, Any]:
+    """The values, with files that were named by their path copied into the input folder, under their names there.
+
+    A workflow names its pictures in that folder, so that it means the same tomorrow and from anywhere.
+    """
+    from engine.cli import console
+
+    known = inputs_of(workflow, registry)
+    origin = workflow.origin
+    if origin is not None and Path(origin.file).is_file():
+        places = dataclasses.replace(places, beside=Path(origin.file).resolve().parent)
+    made = dict(values)
+    for name, value in values.items():
+        item = known.get(name)
+        if item is None or item.widget.get("kind") != "file" or item.widget.get("place") != "input":
+            continue
+        if not isinstance(value, str) or not Path(value).is_file() or _is_input(places, value):
+            continue
+        made[name], target = _brought(Path(value), places.input)
+        if target is not None:
+            console.err(f"  {value} copied to {target}")
+    return made
+
+
+def _is_input(places: Places, name: str) -> bool:
+    try:
+        places.file("input", name)
+    except WeftError:
+        return False
+    return True
+
+
+def _brought(path: Path, folder: Path) -> tuple[str, Path | None]:
+    """The name of a file in the input folder, and where it was copied to; None when it was there already."""
+    import hashlib
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise fail("media.missing", f"cannot read it: {error.strerror or error}", file=str(path)) from None
+    for name in (path.name, f"{path.stem}-{hashlib.blake2b(data, digest_size=4).hexdigest()}{path.suffix}"):
+        target = folder / name
+        if not target.exists():
+            write_atomic(target, data)
+            return name, target
+        if target.is_file() and target.read_bytes() == data:
+            break
+    return name, None
 
 
 def shown(workflow: Workflow, values: Mapping[str, Any]) -> dict[str, Any]:

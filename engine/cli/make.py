@@ -51,7 +51,7 @@ def new(args: argparse.Namespace) -> int:
         specs = [_spec(registry, name) for name in args.node]
         made = draft(path.stem.replace("_", " ").capitalize(), specs)
     else:
-        known = templates()
+        known = documents.templates()
         name = (args.template or "text_to_image").removesuffix(".json")
         if name not in known:
             shown = ", ".join(known) or "none found"
@@ -69,15 +69,6 @@ def _spec(registry: Registry, name: str) -> Any:
     if found is None:
         raise fail("graph.unknown_node", f"no node is called '{name}'.{registry.suggest(name)}", mend="weft nodes")
     return found
-
-
-def templates() -> dict[str, Path]:
-    """The workflows that come with Weft: in a checkout beside `engine/`, in an installed one inside it."""
-    import engine
-
-    inside = Path(engine.__file__ or "").parent
-    folder = next((f for f in (inside / "workflows", inside.parent / "workflows") if f.is_dir()), None)
-    return {path.stem: path for path in sorted(folder.glob("*.json"))} if folder else {}
 
 
 # --- manifest ------------------------------------------------------------------------------------------------------

@@ -212,7 +212,8 @@ def _carry_out(
     title: str,
 ) -> Report:
     """One run from submitting to its report. Raises what is wrong with the file or the values."""
-    values = {**run.values, **_file_names(workflow, session.engine.registry, run.file_name)}
+    brought = documents.bring(run.values, workflow, session.engine.registry, session.engine.places)
+    values = {**brought, **_file_names(workflow, session.engine.registry, run.file_name)}
     job = session.submit(workflow, values, args.to, again=args.again)
     try:
         screen.begin(job, title)

@@ -61,6 +61,12 @@ def write(text: str, name: Annotated[str, Unkeyed] = "note") -> Written:
     return Written(text, [write_new(folder, expand(name, {}), ".txt", text.encode())])
 
 
+@node("desk/word.read", lane="io")
+def read(name: Annotated[str, File("input")]) -> str:
+    """Reads a word from a file."""
+    return places.current().file("input", name).read_text()
+
+
 @node("desk/word.model", light=True)
 def model(name: Annotated[str, Model("loras")]) -> str:
     """Names a model."""

@@ -124,6 +124,54 @@ def test_a_required_parameter_must_be_given(weft):
     assert weft("check", "words.json").code == 0
 
 
+READ = {
+    "weft": 1,
+    "nodes": {"read": {"type": "desk/word.read", "inputs": {"name": "a.txt"}}},
+    "parameters": {"file": {"to": ["read.name"]}},
+    "outputs": {"said": "read.out"},
+}
+
+
+def test_a_file_named_by_its_path_is_brought_into_the_input_folder(weft, home, tmp_path):
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "a.txt").write_text("one")
+    told = weft("run", put(READ), "--set", f"file={away / 'a.txt'}")
+    assert told.lines == ["said = one"]
+    assert (home / "input" / "a.txt").read_text() == "one"
+    assert "copied to" in told.err
+    again = weft("run", "words.json", "--set", f"file={away / 'a.txt'}")
+    assert again.lines == ["said = one"] and "copied" not in again.err
+    (away / "a.txt").write_text("two")
+    assert weft("run", "words.json", "--set", f"file={away / 'a.txt'}").lines == ["said = two"]
+    assert (home / "input" / "a.txt").read_text() == "one"
+    assert len(list((home / "input").iterdir())) == 2
+
+
+def test_a_file_beside_the_workflow_is_taken_as_it_is(weft, home):
+    Path("a.txt").write_text("here")
+    assert weft("run", put(READ)).lines == ["said = here"]
+    assert weft("run", "words.json", "--set", "file=a.txt").lines == ["said = here"]
+    assert not (home / "input").exists()
+
+
+def test_a_file_that_is_nowhere_is_told(weft):
+    told = weft("run", put(READ), "--set", "file=b.txt")
+    assert told.code == 2
+    assert "read.name: there is no file 'b.txt'" in told.err
+
+
+def test_programs_are_told_of_mistakes_in_json(weft):
+    record = weft("run", "none.json", "--json").json
+    assert (record["state"], record["problems"][0]["code"]) == ("failed", "file.missing")
+    (event,) = map(json.loads, weft("run", "none.json", "--events").lines)
+    assert (event["event"], event["problems"][0]["code"]) == ("job_finished", "file.missing")
+
+
+def test_the_name_of_a_template_says_how_to_have_it(weft):
+    assert "-> weft new text_to_image.json --template text_to_image" in weft("run", "text_to_image").err
+
+
 # --- many runs -----------------------------------------------------------------------------------------------------
 
 
