@@ -86,8 +86,13 @@ def _outputs(workflow: Workflow, node: Node, registry: Registry) -> list[tuple[s
 def _typed(source: object) -> str:
     if not isinstance(source, Value):
         return ""
-    text = str(source.value).replace("\n", " / ") if source.value != "" else "“”"
-    return text if len(text) <= 17 else text[:16] + "…"
+    return str(source.value).replace("\n", " / ") if source.value != "" else "“”"
+
+
+def _cut(text: str, beside: str) -> str:
+    """Text as long as it may be with another at the other end of its row; a letter is about 6 pixels wide."""
+    most = (WIDE - 30) // 6 - len(beside)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def place(found: dict[str, Box]) -> tuple[int, int]:
@@ -150,16 +155,19 @@ def _wire(found: dict[str, Box], link: Link, name: str, socket: str) -> list[str
 
 
 def _card(box: Box) -> list[str]:
+    beside = [name for name, _ in box.outputs] + [""] * len(box.inputs)
+    title = _cut(box.name, f"{box.kind}xx")  # it is bold, so a little wider
     parts = [
         f'<rect x="{box.x}" y="{box.y}" width="{WIDE}" height="{box.height}" rx="6" fill="{CARD}" '
         f'fill-opacity="0.88" stroke="{LINE}"/>',
-        f'<text x="{box.x + 10}" y="{box.y + 17}" fill="{INK}" font-weight="600">{escape(box.name)}</text>',
+        f'<text x="{box.x + 10}" y="{box.y + 17}" fill="{INK}" font-weight="600">{escape(title)}</text>',
         f'<text x="{box.x + WIDE - 10}" y="{box.y + 17}" fill="{DIM}" text-anchor="end">{escape(box.kind)}</text>',
     ]
-    for socket, typed in box.inputs:
+    for row, (socket, typed) in enumerate(box.inputs):
         x, y = box.spot(box.inputs, socket, right=False)
         if typed:
-            parts.append(f'<text x="{x + 10}" y="{y + 4}" fill="{DIM}">{escape(socket)} = {escape(typed)}</text>')
+            text = _cut(f"{socket} = {typed}", beside[row])
+            parts.append(f'<text x="{x + 10}" y="{y + 4}" fill="{DIM}">{escape(text)}</text>')
         else:
             parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{DIM}"/>')
             parts.append(f'<text x="{x + 10}" y="{y + 4}" fill="{INK}">{escape(socket)}</text>')
