@@ -14,10 +14,11 @@ from engine.sockets import copy, same
 from nodes.families.files import Component, check_shape, component, require
 from nodes.families.sd1 import family_name as unet_family
 from nodes.families.sd3 import family_name as dit_family
+from nodes.families.sdxl import family_name as sdxl_family
 from nodes.types import VAE, Control, ControlItem, ControlNet, Image, plain
 
 CONFIG = ("in_channels", "cross_attention_dim", "joint_attention_dim", "conditioning_channels")
-EXTRA = ("addition_embed_type", "class_embed_type")  # what makes a UNet's ControlNet another family's (SDXL)
+ADDED = {None: unet_family, "text_time": sdxl_family}  # what is added to the timestep tells SD 1.x from SDXL
 MASKED = "extra_conditioning_channels"  # a DiT's ControlNet for inpainting reads a mask beside the hint
 
 
@@ -99,13 +100,14 @@ def _family(found: Component) -> str:
     """The family it steers, from its configuration, and checked by one tensor."""
     config, table = found.config, found.header()
     kind = config.get("_class_name")
-    if kind == "ControlNetModel" and not any(config.get(name) for name in EXTRA):
+    added = config.get("addition_embed_type")
+    if kind == "ControlNetModel" and added in ADDED and not config.get("class_embed_type"):
         require(config, found.folder, "cross_attention_dim", "in_channels")
         width = int(config["cross_attention_dim"])
         check_shape(table, "conv_in.weight", (None, config["in_channels"], None, None), found.folder)
         if key := next((name for name in table if name.endswith("attn2.to_k.weight")), None):
             check_shape(table, key, (None, width), found.folder)
-        return unet_family(width)
+        return ADDED[added](width)
     if kind == "SD3ControlNetModel" and config.get("use_pos_embed", True) and not config.get(MASKED):
         require(config, found.folder, "joint_attention_dim", "in_channels")
         width = int(config["joint_attention_dim"])
@@ -115,6 +117,6 @@ def _family(found: Component) -> str:
     raise fail(
         "model.family",
         f"{found.folder.name} is {f'a {kind}' if kind else 'of no named kind'}, which no family here can be steered by",
-        mend="use a ControlNet of Stable Diffusion 1.x, 2.x or 3",
+        mend="use a ControlNet of Stable Diffusion 1.x, 2.x, XL or 3",
         socket="controlnet",
     )

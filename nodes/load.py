@@ -15,7 +15,7 @@ from nodes.types import VAE, Denoiser, LatentSpace, TextEncoder
 
 DENOISERS = ("unet", "transformer")
 # Where a denoiser stands alone: the latent space its family was published with.
-HOME_SPACES = {"sd1": LatentSpace("sd1", 4, 8), "sd3": LatentSpace("sd3", 16, 8)}
+HOME_SPACES = {space: LatentSpace(space, channels, 8) for space, channels in (("sd1", 4), ("sdxl", 4), ("sd3", 16))}
 Prediction = Annotated[
     Literal["auto", "epsilon", "v_prediction", "sample"],
     Help("What the weights predict; 'auto' reads it from the scheduler's configuration beside them."),

@@ -10,9 +10,10 @@ from engine.node import Help, Multiline, Range, node
 from engine.run import Run
 from engine.sockets import copy, facts_of
 from nodes.families import family_of
-from nodes.types import Conditioning, Entry, Mask, TextEncoder
+from nodes.types import Conditioning, Entry, Framing, Mask, TextEncoder
 
 Fraction = Annotated[float, Range(0, 1, 0.01)]
+Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
 
 
 @node(
@@ -97,3 +98,53 @@ def zero(conditioning: Conditioning) -> Conditioning:
         for entry in conditioning.entries
     )
     return replace(conditioning, entries=entries, text="")
+
+
+@node(
+    "text.size",
+    light=True,
+    output="conditioning",
+    facts=[copy("conditioning.text_layout", "conditioning.text_layout")],
+    bypass={"conditioning": "conditioning"},
+    aliases=("CLIPTextEncodeSDXL", "CLIPTextEncodeSDXLRefiner"),
+)
+def size(
+    conditioning: Conditioning,
+    width: Side | None = None,
+    height: Side | None = None,
+    crop_x: Annotated[int, Range(0, 16_384, 8)] = 0,
+    crop_y: Annotated[int, Range(0, 16_384, 8)] = 0,
+    target_width: Side | None = None,
+    target_height: Side | None = None,
+    score: Annotated[float, Range(0, 10, 0.1)] = 6.0,
+) -> Conditioning:
+    """What SDXL is told of the picture's size, in pixels; without this node: its own size, not cropped.
+
+    Podell et al. 2023 (arXiv 2307.01952), section 2.2: small numbers look like enlarged thumbnails, a crop like a
+    picture cut off at its edges. Other families are told nothing of it.
+
+    Args:
+        conditioning: From text.encode.
+        width: Of the picture as if it had been found so; nothing means its own.
+        height: As width; give both or neither.
+        crop_x: Where it was cut, from the left.
+        crop_y: Where it was cut, from the top.
+        target_width: After cutting; nothing means its own.
+        target_height: As target_width; give both or neither.
+        score: How beautiful it is said to be; only the refiner reads it. Its makers say 6, and 2.5 for the negative.
+    """
+    framing = Framing(
+        _both("width", width, height), (crop_x, crop_y), _both("target_width", target_width, target_height), score
+    )
+    entries = tuple(replace(entry, framing=framing) for entry in conditioning.entries)
+    return replace(conditioning, entries=entries)
+
+
+def _both(name: str, width: int | None, height: int | None) -> tuple[int, int] | None:
+    """A size, or None when neither side is given."""
+    if width is None and height is None:
+        return None
+    if width is None or height is None:
+        other = name if width is None else name.replace("width", "height")
+        raise refuse("a size has a width and a height, and one of them is empty", socket=other, mend="give both")
+    return width, height

@@ -302,12 +302,26 @@ class VAE:
 
 
 @dataclass(frozen=True)
+class Framing:
+    """What SDXL is told of a picture's size (Podell et al. 2023, section 2.2), in pixels; None: the size it will have.
+
+    `original` is (width, height) of the picture as if found, `crop` the (x, y) where it was cut, `target` (width,
+    height) after it; `score` is how beautiful it is said to be, from 0 to 10, which only the refiner reads.
+    """
+
+    original: tuple[int, int] | None = None
+    crop: tuple[int, int] = (0, 0)
+    target: tuple[int, int] | None = None
+    score: float = 6.0
+
+
+@dataclass(frozen=True)
 class Entry:
     """One prompt's part of a conditioning.
 
     `embedding` float [1, tokens, width], `pooled` float [1, width] or None; `weight` scales its share where several
     entries act at once; `area` is (x, y, width, height) as fractions of the picture; `start`..`end` the range of steps,
-    as fractions of the schedule, in which it acts.
+    as fractions of the schedule, in which it acts; `framing` what the model is told of the picture's size.
     """
 
     embedding: Tensor
@@ -317,6 +331,7 @@ class Entry:
     area: tuple[float, float, float, float] | None = None
     start: float = 0.0
     end: float = 1.0
+    framing: Framing = Framing()
 
 
 @socket(colour="#e2934a", recipe=True)

@@ -97,7 +97,7 @@ def active(**inputs: Any) -> tuple[Any, ...]:
         yield scales if guided or guidance.kind != "cfg" else ()
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
-            yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area) for one in found)
+            yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area, one.framing) for one in found)
         yield tuple((one.net, one.image, one.strength, one.vae) for one in control_at(control, index, total))
 
     return tuple(tuple(step(index)) for index in range(total))

@@ -28,7 +28,8 @@ class Model:
     module: Any
     controls: Sequence[tuple[ControlItem, Any, torch.Tensor]]  # item, module, hint [batch or 1, 3, height, width]
     scale: float = 1.0
-    texts: dict[tuple[int, ...], tuple[Any, Any]] = field(default_factory=dict)
+    factor: int = 8  # pixels a cell
+    texts: dict[tuple[int, ...], tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, entries: Sequence[Entry], items: Sequence[ControlItem]
@@ -36,18 +37,19 @@ class Model:
         """One forward over `entries`, in their order along the batch: a prediction [batch, channel, h, w] for each."""
         import torch
 
-        text, pooled = self._text(entries, x)
+        text, pooled, sizes = self._text(entries, x)
         many = torch.cat([x] * len(entries)) if len(entries) > 1 else x  # (entries * batch, channel, h, w)
         residuals = None
         for item, net, hint in self.controls:
             if item in items:
                 hints = _repeat(hint, many.shape[0])
-                more = self.family.control(net, many, t, text, pooled, hints, item.strength)
+                more = self.family.control(net, many, t, text, pooled, hints, item.strength, sizes)
                 residuals = more if residuals is None else self.family.add_residuals(residuals, more)
-        return list(self.family.predict(self.module, many, t, text, pooled, residuals, self.scale).chunk(len(entries)))
+        out = self.family.predict(self.module, many, t, text, pooled, residuals, self.scale, sizes)
+        return list(out.chunk(len(entries)))
 
-    def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any]:
-        """Embeddings and pooled of these entries for the whole batch, made once."""
+    def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any, Any]:
+        """Embeddings, pooled and sizes of these entries for the whole batch, made once."""
         import torch
 
         key = tuple(id(entry) for entry in entries)
@@ -55,7 +57,10 @@ class Model:
             batch = x.shape[0]
             text = torch.cat([_repeat(entry.embedding.to(x), batch) for entry in entries])
             pools = [_repeat(entry.pooled.to(x), batch) for entry in entries if entry.pooled is not None]
-            self.texts[key] = (text, torch.cat(pools) if pools else None)
+            width, height = x.shape[-1] * self.factor, x.shape[-2] * self.factor
+            rows = [self.family.sizes(self.module, entry, width, height) for entry in entries]
+            told = torch.cat([_repeat(torch.tensor([row]).to(x), batch) for row in rows]) if rows[0] else None
+            self.texts[key] = (text, torch.cat(pools) if pools else None, told)
         return self.texts[key]
 
 

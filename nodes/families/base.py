@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine import places
 from engine.errors import fail
 from nodes.families.files import Component, component, damaged, read_json
-from nodes.types import ControlNet, Denoiser, LatentSpace, TextEncoder, Weights
+from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -69,11 +69,16 @@ class Family(Protocol):
         pooled: torch.Tensor | None,
         residuals: Any = None,
         scale: float = 1.0,
+        sizes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """One forward: what the model predicts for x [batch, channel, h, w] at timestep t.
 
-        `scale` is the guidance scale for models that take it as an input, because guidance was distilled into them.
+        `scale` is the guidance scale for models that take it as an input, because guidance was distilled into them;
+        `sizes` [batch, numbers] what `sizes` below gave.
         """
+
+    def sizes(self, module: Any, entry: Entry, width: int, height: int) -> tuple[float, ...]:
+        """The numbers about its size that the model is told of a picture of width x height pixels; most take none."""
 
     def control(
         self,
@@ -84,6 +89,7 @@ class Family(Protocol):
         pooled: torch.Tensor | None,
         hint: torch.Tensor,
         strength: float,
+        sizes: torch.Tensor | None = None,
     ) -> Any:
         """One ControlNet's residuals for `predict`; hint is [batch, 3, height, width], 0..1, or latents for SD 3."""
 

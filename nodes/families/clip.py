@@ -92,3 +92,10 @@ def encode_clip(
             states.append(hidden if penultimate else encoder.final_layer_norm(hidden))
         pooled = out[0] if penultimate and pooled is None else pooled
     return torch.cat(states, dim=1), pooled if pooled is not None else torch.zeros(1, 0)
+
+
+def longer(state: torch.Tensor, tokens: int) -> torch.Tensor:
+    """The state [1, n, width] with zeros up to `tokens` rows."""
+    import torch
+
+    return torch.nn.functional.pad(state, (0, 0, 0, tokens - state.shape[1]))

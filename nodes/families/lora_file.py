@@ -32,6 +32,7 @@ _OLD = re.compile(r"^(?P<layer>.+?)\.(?:processor\.)?to_(?P<to>q|k|v|out)_lora\.
 _KOHYA = re.compile(r"^lora_(?P<of>unet|transformer|te[123]?)_(?P<layer>.+)$")
 _ENCODERS = {"te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2", "te3": "text_encoder_3"}
 _OTHER_KINDS = {"hada_w1_a": "LoHa", "lokr_w1": "LoKr", "oft_blocks": "OFT", "oft_R": "OFT", "diff": "full-difference"}
+_DEEP = re.compile(r"_transformer_blocks_[1-9]")  # of a UNet; those of DiTs stand at the beginning
 _SGM = re.compile(r"(^|_)(input_blocks|middle_block|output_blocks|joint_blocks|double_blocks)(_|$)")
 
 
@@ -153,12 +154,18 @@ def read_lora(path: Path) -> Lora:
 
 
 def family(found: Iterable[Layer]) -> str:
-    """The family of the UNet these layers belong to, by the width of its cross attention; "" when they do not tell."""
-    from nodes.families.sd1 import family_name
+    """The family of the UNet these layers belong to, by the width of its cross attention; "" when they do not tell.
 
-    for layer in found:
-        if layer.of == DENOISER and layer.key.endswith(("attn2_to_k", "attn2_to_v")):
-            return "sdxl" if layer.down[1] == 2048 else family_name(layer.down[1])
+    SDXL's UNets are told from those of SD 1.x by that width, or by more than one transformer block in a row.
+    """
+    from nodes.families import sd1, sdxl
+
+    mine = [layer for layer in found if layer.of == DENOISER]
+    deep = any(_DEEP.search(layer.key) for layer in mine)
+    for layer in mine:
+        if layer.key.endswith(("attn2_to_k", "attn2_to_v")):
+            width = layer.down[1]
+            return sdxl.family_name(width) if deep or width in sdxl.WIDTHS else sd1.family_name(width)
     return ""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail, refuse
 from nodes.families import base, clip
 from nodes.families.files import Component, check_shape, component, require
-from nodes.types import ControlNet, Denoiser, LatentSpace, TextEncoder, plain
+from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
     import torch
@@ -138,6 +138,7 @@ class SD1:
         pooled: torch.Tensor | None,
         residuals: Any = None,
         scale: float = 1.0,
+        sizes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The UNet's forward, ControlNet residuals added to its skips and middle."""
         down, mid = residuals if residuals is not None else (None, None)
@@ -147,11 +148,16 @@ class SD1:
             t,
             encoder_hidden_states=text,
             timestep_cond=None if width is None else _scale_embedding(scale, width).repeat(x.shape[0], 1).to(x),
+            added_cond_kwargs=_added(pooled, sizes),
             down_block_additional_residuals=down,
             mid_block_additional_residual=mid,
             return_dict=False,
         )[0]
         return out
+
+    def sizes(self, module: Any, entry: Entry, width: int, height: int) -> tuple[float, ...]:
+        """It is told nothing of sizes."""
+        return ()
 
     def control(
         self,
@@ -162,6 +168,7 @@ class SD1:
         pooled: torch.Tensor | None,
         hint: torch.Tensor,
         strength: float,
+        sizes: torch.Tensor | None = None,
     ) -> Any:
         """Residuals (twelve or so for the skips, one for the middle) of a ControlNet (Zhang et al. 2023, eq. 4)."""
         return net(
@@ -170,6 +177,7 @@ class SD1:
             encoder_hidden_states=text,
             controlnet_cond=hint,
             conditioning_scale=strength,
+            added_cond_kwargs=_added(pooled, sizes),
             guess_mode=False,
             return_dict=False,
         )
@@ -182,6 +190,11 @@ class SD1:
         """About 60 maps of the first block's channels are alive at the top resolution, attention included."""
         blocks = dict(recipe.config).get("block_out_channels") or (320,)
         return batch * height * width * int(blocks[0]) * 60 * item
+
+
+def _added(pooled: torch.Tensor | None, sizes: torch.Tensor | None) -> dict[str, torch.Tensor] | None:
+    """What SDXL's UNets and ControlNets add to the timestep: pooled text and the sizes, as diffusers names them."""
+    return None if sizes is None or pooled is None else {"text_embeds": pooled, "time_ids": sizes}
 
 
 def _scale_embedding(scale: float, width: int) -> torch.Tensor:
@@ -200,5 +213,5 @@ def unknown(config: Mapping[str, Any]) -> Exception:
     return fail(
         "model.family",
         f"no family here knows a denoiser of the kind {kind}",
-        mend="Stable Diffusion 1.x, 2.x and 3 work today; a pack can add a family",
+        mend="Stable Diffusion 1.x, 2.x, XL and 3 work today; docs/families.md says how to add one",
     )

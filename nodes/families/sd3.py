@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail, refuse
 from nodes.families import base, clip
 from nodes.families.files import Component, check_shape, component, require
-from nodes.types import ControlNet, Denoiser, LatentSpace, TextEncoder, Weights, plain
+from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights, plain
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +145,7 @@ class SD3:
             pooled.append(pool)
         tokens = max(state.shape[1] for state in states)  # windows: an absent encoder has as many as the other
         like = next((state for name, state in zip(CLIPS, states, strict=True) if name in encoders), states[0])
-        wide = torch.cat([_longer(state.to(like), tokens) for state in states], dim=-1)  # (1, tokens, L + G)
+        wide = torch.cat([clip.longer(state.to(like), tokens) for state in states], dim=-1)  # (1, tokens, L + G)
         wide = torch.nn.functional.pad(wide, (0, config["width"] - wide.shape[-1]))
         check()
         t5 = (
@@ -162,6 +162,7 @@ class SD3:
         pooled: torch.Tensor | None,
         residuals: Any = None,
         scale: float = 1.0,
+        sizes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The transformer's forward: the velocity at t (Esser et al. 2024, eq. 13)."""
         out: torch.Tensor = module(
@@ -174,6 +175,10 @@ class SD3:
         )[0]
         return out
 
+    def sizes(self, module: Any, entry: Entry, width: int, height: int) -> tuple[float, ...]:
+        """It is told nothing of sizes."""
+        return ()
+
     def control(
         self,
         net: Any,
@@ -183,6 +188,7 @@ class SD3:
         pooled: torch.Tensor | None,
         hint: torch.Tensor,
         strength: float,
+        sizes: torch.Tensor | None = None,
     ) -> Any:
         """Residuals, one for every few blocks, of an SD 3 ControlNet; the hint is in latents [batch, 16, h, w].
 
@@ -218,13 +224,6 @@ def _sizes(found: Component) -> tuple[int, int]:
         return int(found.config["d_model"]), T5_LENGTHS[-1]
     require(found.config, found.folder, "hidden_size", "projection_dim", "max_position_embeddings")
     return int(found.config["projection_dim"]), int(found.config["max_position_embeddings"])
-
-
-def _longer(state: torch.Tensor, tokens: int) -> torch.Tensor:
-    """The state [1, n, width] with zeros up to `tokens` rows."""
-    import torch
-
-    return torch.nn.functional.pad(state, (0, 0, 0, tokens - state.shape[1]))
 
 
 def _build_t5(weights: Weights, device: str, dtype: str) -> Any:

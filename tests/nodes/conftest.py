@@ -38,18 +38,33 @@ def tiny_sd3(models: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_sdxl(models: Path) -> Path:
+    """The folder of a small StableDiffusionXLPipeline: width 64, pooled 32, latents of 4 channels, 64 x 64."""
+    return make_sdxl(models / "checkpoints" / "tiny-sdxl")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_controlnet(models: Path, tiny_sdxl: Path) -> Path:
+    """The folder of a ControlNet made from `tiny_sdxl`, its output convolutions not zero."""
+    return make_controlnet(models / "controlnet" / "tiny-sdxl-canny", tiny_sdxl)
+
+
+@pytest.fixture(scope="session")
 def tiny_controlnet(models: Path, tiny_sd1: Path) -> Path:
     """The folder of a ControlNet made from `tiny_sd1`, its output convolutions not zero."""
+    return make_controlnet(models / "controlnet" / "tiny-canny", tiny_sd1)
+
+
+def make_controlnet(folder: Path, base: Path) -> Path:
     import torch
     from diffusers import ControlNetModel, UNet2DConditionModel
 
     torch.manual_seed(5)
-    unet = UNet2DConditionModel.from_pretrained(tiny_sd1 / "unet")
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
     # One downsampling by 2 for each of the VAE's: the hint comes in pixels.
     net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
     for block in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(block.weight, std=0.2)
-    folder = models / "controlnet" / "tiny-canny"
     net.save_pretrained(folder)
     return folder
 
@@ -94,6 +109,69 @@ def make_sd1(folder: Path) -> Path:
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
+    return folder
+
+
+def make_sdxl(folder: Path, refiner: bool = False) -> Path:
+    """SDXL's shape in small: two transformer blocks deep, 6 numbers about sizes of 8 sinusoids each beside pooled text.
+
+    The refiner's: CLIP-G alone, 5 numbers.
+    """
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        EulerDiscreteScheduler,
+        StableDiffusionXLImg2ImgPipeline,
+        StableDiffusionXLPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    torch.manual_seed(2)
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2),
+        projection_class_embeddings_input_dim=32 + 8 * (5 if refiner else 6),
+        cross_attention_dim=32 if refiner else 64,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=0.13025,
+        force_upcast=True,
+    )
+    parts = {
+        "vae": vae,
+        "unet": unet,
+        "text_encoder": None if refiner else CLIPTextModel(clip_config()),
+        "tokenizer": None if refiner else clip_tokenizer(),
+        "text_encoder_2": CLIPTextModelWithProjection(clip_config()),
+        "tokenizer_2": clip_tokenizer(pad="!"),
+        "scheduler": EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+    }
+    if refiner:
+        StableDiffusionXLImg2ImgPipeline(**parts, requires_aesthetics_score=True).save_pretrained(folder)
+    else:
+        StableDiffusionXLPipeline(**parts).save_pretrained(folder)
     return folder
 
 

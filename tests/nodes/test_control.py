@@ -77,7 +77,7 @@ def test_what_is_no_controlnet_is_told_apart(home, models, tiny_controlnet, tiny
 
     shutil.copytree(tiny_controlnet, folder / "sdxl", dirs_exist_ok=True)
     config = json.loads((folder / "sdxl" / "config.json").read_text())
-    (folder / "sdxl" / "config.json").write_text(json.dumps(config | {"addition_embed_type": "text_time"}))
+    (folder / "sdxl" / "config.json").write_text(json.dumps(config | {"addition_embed_type": "image"}))
     with pytest.raises(WeftError, match="which no family here can be steered by"):
         control.load("sdxl")
 

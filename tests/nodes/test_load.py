@@ -134,7 +134,9 @@ def test_a_vae_brings_its_own_map_for_previews_and_its_key_is_the_same(home, tin
 def test_families_are_found_by_name_recipe_and_configuration():
     assert family_of("sd1-128") is family_of({"_class_name": "UNet2DConditionModel", "addition_embed_type": None})
     assert family_of("sd3") is family_of({"_class_name": "SD3Transformer2DModel"})
-    for other in ({"_class_name": "UNet2DConditionModel", "addition_embed_type": "text_time"}, "flux", {}):
+    sdxl = {"_class_name": "UNet2DConditionModel", "addition_embed_type": "text_time"}
+    assert family_of("sdxl-refiner") is family_of(sdxl) is not family_of("sd1")
+    for other in ({**sdxl, "addition_embed_type": "image"}, "pixart", {}):
         with pytest.raises(WeftError) as caught:
             family_of(other)
         assert caught.value.code == "model.family"
