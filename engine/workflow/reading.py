@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def load_json(text: str, file: str) -> Any:
         if len(result) < len(items):
             seen: set[str] = set()
             twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            spot = _find(text, json.dumps(twice, ensure_ascii=False), last=True)
+            spot = _find(text, json.dumps(twice, ensure_ascii=False))
             raise fail("file.syntax", f"the key '{twice[:60]}' stands twice", mend="remove one", file=file, **spot)
         return result
 
@@ -124,8 +125,15 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _find(text: str, needle: str, last: bool = False) -> dict[str, Any]:
-    at = text.rfind(needle) if last else text.find(needle)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+')
+
+
+def _find(text: str, token: str) -> dict[str, Any]:
+    """Where a number, a constant or (the last of) a key stands; the same letters inside a text do not count."""
+    found = [one for one in _TOKEN.finditer(text) if one[0] == token]
+    if token.startswith('"'):
+        found = [one for one in found if text[one.end() :].lstrip(" \t\r\n").startswith(":")][-1:]
+    at = found[0].start() if found else -1
     return {"line": text.count("\n", 0, at) + 1, "column": at - text.rfind("\n", 0, at)} if at >= 0 else {}
 
 
@@ -264,6 +272,8 @@ def from_json(record: Any, origin: Origin | None = None) -> Workflow:
         raise fail(
             "file.shape", f"this is no Weft workflow: {hint}", mend='a workflow begins with {"weft": 1', file=file
         )
+    if version < 1:
+        raise fail("file.shape", f"there is no format {version}", mend='a workflow begins with {"weft": 1', file=file)
     if version > VERSION:
         raise fail(
             "file.version",

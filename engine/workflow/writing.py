@@ -59,12 +59,22 @@ def source_to_json(source: Source) -> Any:
         case Named(pairs):
             return {name: source_to_json(item) for name, item in pairs}
         case Value(value):
-            if isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT_INT:
-                return str(value)
+            value = _exact(value)
             nested = isinstance(value, dict) or (
                 isinstance(value, list) and any(isinstance(v, dict | list) for v in value)
             )
-            return {"value": value} if nested else list(value) if isinstance(value, tuple) else value
+            return {"value": value} if nested else value
+
+
+def _exact(value: Any) -> Any:
+    """Plain data with every integer that a browser cannot hold as text."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT_INT:
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    return value
 
 
 def _parameter_to_json(item: Parameter) -> dict[str, Any]:
@@ -72,7 +82,7 @@ def _parameter_to_json(item: Parameter) -> dict[str, Any]:
     if item.label:
         record["label"] = item.label
     if item.has_default:
-        record["default"] = item.default
+        record["default"] = _exact(item.default)
     if item.required:
         record["required"] = True
     record.update(item.extra)
@@ -81,7 +91,9 @@ def _parameter_to_json(item: Parameter) -> dict[str, Any]:
 
 def dumps(workflow: Workflow) -> str:
     """The file's text: two-space indent, whatever fits in a line on one line, a newline at the end."""
-    return _layout(to_json(workflow), 0, 0) + "\n"
+    text = _layout(to_json(workflow), 0, 0) + "\n"
+    # Half a surrogate pair is no Unicode; as an escape it survives.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _layout(value: Any, indent: int, column: int) -> str:
