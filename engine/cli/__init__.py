@@ -109,7 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read us has gone (`weft nodes | head`); Python must not try to flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before or after the work; while a job runs, Ctrl-C cancels it
+        console.err("stopped")
         return CANCELLED
     except SystemExit as leaving:  # argparse, after --help
         return leaving.code if isinstance(leaving.code, int) else DONE

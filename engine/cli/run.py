@@ -19,6 +19,7 @@ from engine.events import (
     AlreadySaved,
     Event,
     JobStarted,
+    Linted,
     Saved,
     StepBlocked,
     StepCancelled,
@@ -75,6 +76,8 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
 
 def go(args: argparse.Namespace) -> int:
     """Carry out `weft run`."""
+    if args.file == args.rows == "-":
+        raise fail("cli.usage", "the workflow and the rows cannot both come from stdin", mend="give one as a file")
     workflow = documents.open_file(args)
     places = documents.places_of(args)
     registry = documents.registry_of(places)
@@ -149,6 +152,7 @@ class Report:
     files: list[str] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    notes: list[Problem] = field(default_factory=list)
 
     def read(self, events: Sequence[Event]) -> None:
         """Take in a diary."""
@@ -173,6 +177,8 @@ class Report:
                     self._step(event.path, "blocked", by=by)
                 case StepCancelled():
                     self._step(event.path, "cancelled")
+                case Linted():
+                    self.notes.append(event.problem)
 
     def _step(self, path: str, status: str, **more: Any) -> None:
         self.steps.setdefault(path, {}).update(status=status, **more)
@@ -193,6 +199,7 @@ class Report:
             "files": self.files,
             "outputs": {name: value for name, value in self.outputs.items() if _plain(value)},
             "problems": [problem.to_json() for problem in self.problems],
+            "notes": [note.to_json() for note in self.notes],
         }
 
 

@@ -173,6 +173,7 @@ BAD_WORDS = {
     "a models folder that is not there": (["run", "words.json", "--models", "nope"], "--models nope", "no such folder"),
     "out is a file": (["run", "words.json", "--out", "words.json"], "cannot be saved in words.json"),
     "rows that are not there": (["run", "words.json", "--rows", "no.csv"], "no.csv", "No such file"),
+    "all from stdin": (["run", "-", "--rows", "-"], "cannot both come from stdin"),
     "a sweep without values": (["run", "words.json", "--sweep", "seed="], "no values"),
     "a sweep of what is not there": (["run", "words.json", "--sweep", "sed=1..3"], "--sweep sed=1..3", "'seed'?"),
     "a sweep past the range": (["run", "words.json", "--sweep", "strength=0..3"], "at most 1, got 2"),

@@ -161,6 +161,14 @@ def test_a_file_that_is_nowhere_is_told(weft):
     assert "read.name: there is no file 'b.txt'" in told.err
 
 
+def test_advice_is_told_and_stands_in_the_summary(weft):
+    record = json.loads(json.dumps(W))
+    record["nodes"]["say"]["type"] = "desk/word.advise"
+    told = weft("run", put(record), "--json")
+    assert [note["message"] for note in told.json["notes"]] == ["this is a long word"]
+    assert "note      this is a long word" in weft("run", "words.json").err
+
+
 def test_programs_are_told_of_mistakes_in_json(weft):
     record = weft("run", "none.json", "--json").json
     assert (record["state"], record["problems"][0]["code"]) == ("failed", "file.missing")
