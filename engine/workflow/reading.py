@@ -125,6 +125,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
+_COLON = re.compile(r"\s*:")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+')
 
 
@@ -132,7 +133,7 @@ def _find(text: str, token: str) -> dict[str, Any]:
     """Where a number, a constant or (the last of) a key stands; the same letters inside a text do not count."""
     found = [one for one in _TOKEN.finditer(text) if one[0] == token]
     if token.startswith('"'):
-        found = [one for one in found if text[one.end() :].lstrip(" \t\r\n").startswith(":")][-1:]
+        found = [one for one in found if _COLON.match(text, one.end())][-1:]
     at = found[0].start() if found else -1
     return {"line": text.count("\n", 0, at) + 1, "column": at - text.rfind("\n", 0, at)} if at >= 0 else {}
 
