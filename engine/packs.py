@@ -11,6 +11,8 @@ In its `__init__.py` a pack may say `__weft_pack__ = {"title": ..., "about": ...
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
@@ -48,11 +50,12 @@ class Pack:
     models: Mapping[str, str] = field(default_factory=dict)
     development: bool = False
     problem: Problem | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)  # in development: node id -> digest of its code
 
 
 def find_packs(folder: Path | None = None) -> list[Pack]:
     """Every installed pack, then those in `folder` (`WEFT_HOME/nodes`). A broken one is a row with its error."""
-    found = [read_pack(name, module) for name, module in sorted(_entry_points().items())]
+    found = [read_pack(name, module, editable) for name, (module, editable) in sorted(_entry_points().items())]
     if folder is not None and folder.is_dir():
         for path in sorted(folder.iterdir()):
             if path.name.startswith((".", "_")):
@@ -62,15 +65,25 @@ def find_packs(folder: Path | None = None) -> list[Pack]:
     return found
 
 
-def _entry_points() -> dict[str, str]:
+def _entry_points() -> dict[str, tuple[str, bool]]:
+    """Name -> its package, and whether it is installed as editable, which is how packs are developed."""
     points = importlib.metadata.entry_points(group=GROUP)
-    found = {point.name: point.value.partition(":")[0] for point in points}
-    # The built-in nodes are a pack like any other, and there even in a checkout that was never installed.
-    found.setdefault("core", "nodes")
+    found = {point.name: (point.value.partition(":")[0], _editable(point)) for point in points}
+    # The built-in nodes are a pack like any other, and there even in a checkout that was never installed. Golden
+    # digests guard their versions, in a checkout too.
+    found["core"] = ("nodes", False)
     return found
 
 
-def read_pack(name: str, module: str) -> Pack:
+def _editable(point: importlib.metadata.EntryPoint) -> bool:
+    try:
+        text = point.dist.read_text("direct_url.json") if point.dist is not None else None
+        return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def read_pack(name: str, module: str, development: bool = False) -> Pack:
     """One installed pack, from its manifest if that is fresh, else by importing it."""
     try:
         spec = importlib.util.find_spec(module)
@@ -86,10 +99,10 @@ def read_pack(name: str, module: str) -> Pack:
             if record["manifest"] == FORMAT and record["sources"] == sources_digest(
                 folder, record["pack"].get("exclude", ())
             ):
-                return _from_manifest(name, module, folder, record)
+                return _keyed(_from_manifest(name, module, folder, record), development, Path(spec.origin))
         except (ValueError, KeyError, TypeError) as error:
             return _broken(name, module, folder, f"its {MANIFEST} cannot be read: {error}")
-    return _import_pack(name, module, folder)
+    return _keyed(_import_pack(name, module, folder), development, Path(spec.origin))
 
 
 def sources_digest(folder: Path, exclude: Sequence[str] = ()) -> str:
@@ -106,6 +119,62 @@ def _sources(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
         parts = path.relative_to(folder).parts
         if parts[0].removesuffix(".py") not in exclude and "__pycache__" not in parts:
             yield path
+
+
+def _keyed(pack: Pack, development: bool, init: Path) -> Pack:
+    """The pack with the digests of its nodes' code, while it is under development."""
+    if not development or pack.problem is not None:
+        return pack
+    modules = {spec.path.partition(":")[0] for spec in pack.nodes}
+    digests = {module: code_digest(module, pack.module, init) for module in modules}
+    sources = {spec.id: digests[spec.path.partition(":")[0]] for spec in pack.nodes}
+    return dataclasses.replace(pack, development=True, sources=sources)
+
+
+def code_digest(module: str, package: str, init: Path) -> str:
+    """A digest of a module and of the modules of its package that it imports, directly or not.
+
+    Nodes under development are keyed by it: an edit makes what they gave before a thing of the past. The files are
+    read, not imported. `init` is the package's `__init__.py`, or the single file that is the whole pack.
+    """
+    texts: dict[str, bytes] = {}
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        path = _module_file(name, package, init)
+        if name in texts or path is None:
+            continue
+        texts[name] = path.read_bytes().replace(b"\r\n", b"\n")
+        pending.extend(_imported(texts[name], name, path.name == "__init__.py"))
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(texts):
+        digest.update(name.encode() + b"\0" + texts[name])
+    return digest.hexdigest()
+
+
+def _module_file(module: str, package: str, init: Path) -> Path | None:
+    if module == package:
+        return init
+    if init.name != "__init__.py" or not module.startswith(package + "."):
+        return None
+    bare = init.parent.joinpath(*module.removeprefix(package + ".").split("."))
+    return next((path for path in (bare.with_name(bare.name + ".py"), bare / "__init__.py") if path.is_file()), None)
+
+
+def _imported(source: bytes, module: str, is_package: bool) -> Iterator[str]:
+    """The names a module imports, absolute; a name imported from a package may be a module of it."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: None if is_package and node.level == 1 else -(node.level - is_package)]
+            base = ".".join([*above, *([node.module] if node.module else [])]) if node.level else node.module or ""
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def _from_manifest(name: str, module: str, folder: Path, record: Mapping[str, Any]) -> Pack:
@@ -138,7 +207,7 @@ def _read_loose(path: Path) -> Pack:
     try:
         spec.loader.exec_module(loaded)
         modules = [loaded, *(_submodules(loaded, ()) if path.suffix != ".py" else ())]
-        return _collect(name, module, init.parent, modules, development=True)
+        return _keyed(_collect(name, module, init.parent, modules, development=True), True, init)
     except Exception as error:
         sys.modules.pop(module, None)
         return _broken(name, module, path.parent, _one_line(error), error)

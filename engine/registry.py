@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from engine.errors import did_you_mean
+from engine.errors import Mend, Problem, Where, did_you_mean
 from engine.node import NodeSpec
 from engine.packs import Pack, find_packs
 from engine.places import Places
@@ -41,6 +41,14 @@ class Registry:
     def by_alias(self) -> Mapping[str, str]:
         """Other names (class names of other editors, search words) to node ids."""
         return {alias: spec.id for spec in self.nodes.values() for alias in spec.aliases}
+
+    def source_digest(self, spec: NodeSpec) -> str:
+        """The digest of a node's code while its pack is under development; empty for released ones."""
+        return self._sources.get(spec.id, "")
+
+    @cached_property
+    def _sources(self) -> Mapping[str, str]:
+        return {id: digest for pack in self.packs for id, digest in pack.sources.items()}
 
     def suggest(self, id: str) -> str:
         """What an unknown type id may have meant, as a sentence, or an empty string."""
@@ -80,15 +88,24 @@ class Registry:
 
 def make_registry(packs: Iterable[Pack]) -> Registry:
     """A registry of these packs; the first to claim an id keeps it (ids of packs are prefixed, so none collide)."""
-    packs = tuple(packs)
     nodes: dict[str, NodeSpec] = {}
     types: dict[str, TypeSpec] = {}
+    rows: list[Pack] = []
     for pack in packs:
+        twice = next((kind for kind in pack.types if types.get(kind.name, kind).path != kind.path), None)
+        if twice is not None:
+            # Two classes of one name are two types: a wire would carry the one where the other is meant.
+            mend = Mend(f'write @socket(name="{pack.name}/{twice.name}")')
+            message = f"pack {pack.name}: its type {twice.name} is called as one of another pack"
+            problem = Problem("pack.broken", message, Where(file=str(pack.folder)), mend)
+            rows.append(dataclasses.replace(pack, nodes=(), types=(), sources={}, problem=problem))
+            continue
+        rows.append(pack)
         for spec in pack.nodes:
             nodes.setdefault(spec.id, spec)
         for kind in pack.types:
             types.setdefault(kind.name, kind)
-    return Registry(nodes, types, packs)
+    return Registry(nodes, types, tuple(rows))
 
 
 def load_registry(folder: Path | None = None) -> Registry:

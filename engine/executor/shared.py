@@ -136,6 +136,7 @@ class Engine:
                 "records": self.records,
                 "places": self.places,
                 "types": self.registry.types,
+                "source_digest": self.registry.source_digest,
                 "known": self.cache.known,
                 "light_memo": self.light_memo,
                 **more,
