@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from engine.errors import WeftError
 from engine.graph import Const, outs
 from engine.keys import canonical, hash_text
 from engine.node import resolve
@@ -40,13 +40,17 @@ class Reasons:
         return f"{live.spec.id}@{live.spec.version}|{self.setting.numerics.digest}"
 
     def work(self, live: Live) -> float:
-        """The step's units of work, by its own rule; 1 without one, or when the rule needs what is not known yet."""
+        """The step's units of work, by its own rule; 1 without one, or when the rule needs what is not known yet.
+
+        It only predicts seconds: whatever is wrong with it must not stop a run.
+        """
         if not live.spec.work or live.inputs is None:
             return 1.0
         try:
-            return float(resolve(live.spec.work)(**live.inputs))
-        except (WeftError, TypeError, KeyError, ZeroDivisionError):
+            units = float(resolve(live.spec.work)(**live.inputs))
+        except Exception:
             return 1.0
+        return units if math.isfinite(units) and units >= 0 else 1.0
 
     def input_digests(self, live: Live) -> dict[str, str]:
         """Short digests of a step's inputs, to tell at the next run which of them changed."""

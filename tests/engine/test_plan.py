@@ -525,3 +525,17 @@ def test_a_running_job_does_not_disturb_a_plan(session):
     assert statuses(plan) == {"m": "hit", "u": "run"}
     gate("gate").open.set()
     assert job.wait(5)
+
+
+@pytest.mark.parametrize("wrong", [ValueError("no such thing"), float("nan"), -1.0], ids=str)
+def test_a_rule_that_only_predicts_seconds_never_stops_a_run(session, monkeypatch, wrong):
+    def rule(**inputs):
+        if isinstance(wrong, Exception):
+            raise wrong
+        return wrong
+
+    monkeypatch.setattr(toys, "walk_work", rule)
+    work = flow({"m": box("toy.make"), "w": box("toy.walk", thing="@m")}, outputs={"out": "w"})
+    assert session.run(work).state == "succeeded"
+    planned = session.plan(work, {"w.bend": 1}).seconds
+    assert planned is not None and 0 <= planned < 60
