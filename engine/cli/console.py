@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Literal, TextIO
@@ -101,9 +102,24 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def cut(text: str) -> str:
-    """The text in one line of the terminal."""
-    return text if len(text) <= width() else text[: width() - 1] + "…"
+def columns(text: str) -> int:
+    """Columns that a text takes: two for the wide signs of East Asian scripts, none for what combines."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, room: int | None = None) -> str:
+    """The text in so many columns, or in one line of the terminal; whole where stdout is none."""
+    if room is None:
+        if not live(sys.stdout):
+            return text
+        room = width()
+    if columns(text) <= room:
+        return text
+    while columns(text) > room - 1:
+        text = text[:-1]
+    return text + "…"
 
 
 def table(
@@ -113,25 +129,25 @@ def table(
     last: Literal["cut", "wrap", "whole"] = "cut",
     indent: int = 0,
 ) -> str:
-    """Rows as aligned columns; the last column is cut to the terminal's width, or wrapped in it, or left whole."""
+    """Rows as aligned columns; the last one is cut to the terminal (if it is one), wrapped in it, or left whole."""
     lines = [list(map(one_line, row)) for row in ([heads, *rows] if heads else rows)]
     if not lines:
         return ""
     count = max(len(row) for row in lines)
     for row in lines:
         row.extend([""] * (count - len(row)))
-    widths = [max(len(row[i]) for row in lines) for i in range(count)]
+    widths = [max(columns(row[i]) for row in lines) for i in range(count)]
     room = max(24, width() - indent - sum(widths[:-1]) - 2 * (count - 1))
     made = []
     for index, row in enumerate(lines):
         pieces = [row[-1]]
-        if last == "cut" and len(row[-1]) > room:
-            pieces = [row[-1][: room - 1] + "…"]
+        if last == "cut" and live(sys.stdout):
+            pieces = [cut(row[-1], room)]
         elif last == "wrap":
             pieces = textwrap.wrap(row[-1], room) or [""]
         for turn, piece in enumerate(pieces):
             cells = row[:-1] if turn == 0 else [""] * (count - 1)
-            padded = [cell.ljust(size) for cell, size in zip(cells, widths, strict=False)]
+            padded = [cell + " " * (size - columns(cell)) for cell, size in zip(cells, widths, strict=False)]
             text = " " * indent + "  ".join([*padded, piece]).rstrip()
             made.append(style(text, "bold") if heads and index == 0 else text)
     return "\n".join(made)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
@@ -180,8 +179,9 @@ class Live(Plain):
 
     def tick(self) -> None:
         """Draw the bars anew."""
-        columns = shutil.get_terminal_size((100, 24)).columns
-        lines = [self._bar(path, since)[: columns - 1] for path, since in list(self.running.items())[:8]]
+        room = console.width() - 1
+        bars = [self._bar(path, since) for path, since in list(self.running.items())[:8]]
+        lines = [console.cut(bar, room) if self.unicode else bar[:room] for bar in bars]
         self._clear()
         if lines:
             sys.stderr.write("\n".join(lines) + "\n")
@@ -201,7 +201,7 @@ class Live(Plain):
 
     def _bar(self, path: str, since: float) -> str:
         now = time.monotonic()
-        name = f"  {path:<{self.names}}"
+        name = f"  {console.one_line(path):<{self.names}}"
         known = self.progress.get(path)
         if known is None or known[0].total <= 0:
             spin = SPIN[int(now * 10) % len(SPIN)] if self.unicode else r"-\|/"[int(now * 5) % 4]
@@ -210,7 +210,7 @@ class Live(Plain):
         full = min(BAR, round(BAR * event.done / event.total))
         bar = "█" * full + "░" * (BAR - full) if self.unicode else "#" * full + "-" * (BAR - full)
         left = f"{console.seconds(max(0.0, event.left - (now - told)))} left" if event.left is not None else ""
-        return f"{name}  {bar}  {event.done}/{event.total}  {left}  {event.text}".rstrip()
+        return f"{name}  {bar}  {event.done}/{event.total}  {left}  {console.one_line(event.text)}".rstrip()
 
 
 def _reason(event: StepStarted) -> str:

@@ -90,10 +90,12 @@ def test_a_line_is_never_wider_than_the_terminal(screen):
     terminal = screen()
     view = follow.display(brief=False)
     view.begin(JOB, "")
-    view.tell(StepStarted(path="x" * 200))
-    view.tell(StepProgress(path="x" * 200, done=1, total=2, text="y" * 200))
+    for path in ("x" * 200, "球" * 60):
+        view.tell(StepStarted(path=path))
+        view.tell(StepProgress(path=path, done=1, total=2, text="y" * 200))
     view.tick()
-    assert all(len(line) < 80 for line in shown(terminal.getvalue()))
+    assert len(shown(terminal.getvalue())) == 2
+    assert all(console.columns(line) < 80 for line in shown(terminal.getvalue()))
 
 
 def test_lines_where_there_is_no_terminal(capsys):
@@ -158,6 +160,15 @@ def test_seconds_in_words(seconds, text):
 )
 def test_sizes_in_words(count, text):
     assert console.size(count) == text
+
+
+def test_a_table_is_aligned_by_what_is_seen():
+    assert console.table([["球", "a"], ["xxx", "b"]]) == "球   a\nxxx  b"
+
+
+def test_what_is_piped_is_whole(capsys):
+    assert console.cut("x" * 500) == "x" * 500
+    assert console.table([["x" * 500]]) == "x" * 500
 
 
 def test_a_table_wraps_its_last_column_under_itself(monkeypatch):
