@@ -78,7 +78,9 @@ class Binder(Inputs):
             if raw.node.type.startswith("#"):
                 continue
             for bound in resolver.inputs(path, raw).values():
-                for out in outs(bound):
+                if type(bound) is Const:
+                    continue
+                for out in (bound,) if type(bound) is Out else outs(bound):
                     readers[out.path].append(path)
                     unread[path] += 1
         order = [path for path, count in unread.items() if not count]
@@ -122,7 +124,8 @@ class Binder(Inputs):
         blame: str | None = None
         for item in spec.inputs:
             bound = given.get(item.name)
-            if bound is not None and type(bound) is not Const and (by := self._silent(bound, muted)):
+            plain = type(bound) is Const or (type(bound) is Out and not muted)
+            if bound is not None and not plain and (by := self._silent(bound, muted)):
                 if item.required or not isinstance(bound, Out | Muted):
                     blame = blame or by
                     continue

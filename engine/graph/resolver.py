@@ -35,7 +35,13 @@ class Resolver:
         own = self.free or raw.given
         for name, source in raw.node.inputs.items():
             if not own or (name not in raw.given and (path, name) not in self.free):
-                bound = Const(source.value) if type(source) is Value else self.source(source, raw.prefix, path, name)
+                bound: Bound | None
+                if type(source) is Value:
+                    bound = Const(source.value)
+                elif type(source) is Link:
+                    bound = self.link(source, raw.prefix, path, name)
+                else:
+                    bound = self.source(source, raw.prefix, path, name)
                 if bound is not None:
                     found[name] = bound
         for name, given in raw.given.items():
