@@ -100,7 +100,7 @@ def read_pack(name: str, module: str, development: bool = False) -> Pack:
                 folder, record["pack"].get("exclude", ())
             ):
                 return _keyed(_from_manifest(name, module, folder, record), development, Path(spec.origin))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             return _broken(name, module, folder, f"its {MANIFEST} cannot be read: {error}")
     return _keyed(_import_pack(name, module, folder), development, Path(spec.origin))
 

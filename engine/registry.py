@@ -95,7 +95,7 @@ def make_registry(packs: Iterable[Pack]) -> Registry:
         twice = next((kind for kind in pack.types if types.get(kind.name, kind).path != kind.path), None)
         if twice is not None:
             # Two classes of one name are two types: a wire would carry the one where the other is meant.
-            mend = Mend(f'write @socket(name="{pack.name}/{twice.name}")')
+            mend = Mend(f'write @socket(name="{pack.name}/{twice.name.rpartition("/")[2]}")')
             message = f"pack {pack.name}: its type {twice.name} is called as one of another pack"
             problem = Problem("pack.broken", message, Where(file=str(pack.folder)), mend)
             rows.append(dataclasses.replace(pack, nodes=(), types=(), sources={}, problem=problem))
