@@ -1,0 +1,3 @@
+"""Not read for nodes (`exclude`): it would fail to import."""
+
+raise RuntimeError("only the author runs this")
