@@ -102,6 +102,8 @@ class Inputs(Layout):
         answer = fit(source, item.type, self.registry.bases, bound_vars)
         if answer:
             return bound
+        if item.type.variable:  # what the node's other wires have made of it
+            item = dataclasses.replace(item, type=bound_vars.get(item.type.name, item.type))
         came = f"{bound.path}.{bound.output}" if isinstance(bound, Out) else str(bound)
         self.problems.append(
             Problem(

@@ -149,7 +149,8 @@ def test_a_list_into_one_socket_offers_map(registry):
 
 def test_generic_sockets_hold_together(registry):
     nodes = {"m": box("toy.make"), "n": box("toy.other"), "g": box("toy.same", a="@m", b="@n")}
-    assert one(flow(nodes), registry).code == "graph.type"
+    problem = one(flow(nodes), registry)
+    assert (problem.code, problem.message) == ("graph.type", "'b' takes Thing, but n.out gives Other")
     good = {"m": box("toy.make"), "g": box("toy.same", a="@m", b="@m"), "u": box("toy.upper", thing="@g")}
     assert check(flow(good), registry) == []
     through = {"m": box("toy.other"), "g": box("toy.same", a="@m", b="@m"), "u": box("toy.upper", thing="@g")}
