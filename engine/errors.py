@@ -56,6 +56,18 @@ CODES: Mapping[str, str] = MappingProxyType(
         "device.memory": "The device has too little memory, even after everything that may go has gone.",
         "run.limit": "A loop or a nested run went past its limit.",
         "cli.usage": "The command line is wrong.",
+        "server.auth": "The token is missing or wrong.",
+        "server.origin": "The request comes from another site, or asks for a host that is not this server.",
+        "server.request": "The request has the wrong form.",
+        "server.type": "The request's body is of a kind that is not taken here.",
+        "server.limit": "The request is too large.",
+        "server.missing": "There is nothing of this name on the server.",
+        "server.method": "The address takes another method.",
+        "server.conflict": "Something else is there already, or has happened meanwhile.",
+        "server.busy": "The server cannot take this now.",
+        "server.failed": "The server failed; its log says more.",
+        "server.port": "The port is taken, or the server may not listen there.",
+        "server.unreachable": "The server does not answer.",
     }
 )
 
@@ -85,7 +97,8 @@ class Mend:
     """The next step in words, and as document commands that a button can apply.
 
     An edit is one of: `{"set": "node.input", "value": v}`, `{"wire": "node.input", "from": "node.output"}`,
-    `{"unset": "node.input"}`, `{"remove": "node"}`, `{"insert": {"type": t, "between": ["a.out", "b.in"]}}`.
+    `{"unset": "node.input"}`, `{"remove": "node"}`, or `{"insert": {"type": t, "between": ["a.out", "b.in"],
+    "input": i, "output": o}}`, which wires a.out to i and o to b.in. `engine.workflow.apply_edits` applies them.
     """
 
     text: str

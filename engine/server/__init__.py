@@ -1,0 +1,16 @@
+"""Server: the one room that speaks HTTP. The engine behind a locked door, for a browser or a program.
+
+    shapes    what goes over the wire, as dataclasses; one codec for server, client and OpenAPI
+    door      who may come in: token and cookie, Host, Origin, content types, headers of every answer
+    hub       events to many clients: durable ones numbered and resumable, volatile ones latest-wins
+    store     jobs in SQLite: what was accepted is never lost
+    blobs     pictures by content hash
+    book      the queue over the session: submit, reorder, pause, cancel, resume
+    library   workflows: the templates, and yours with their versions
+    uploads   what comes in as a file: pictures checked before they are kept
+    house     all of it together, from listening to shutdown
+    routes    the API, one function a route; `openapi` describes it
+    main      the process: port, token, browser
+
+Only `main` and `routes` are entered from outside. Nothing here imports torch: a server listens before torch is there.
+"""

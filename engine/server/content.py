@@ -1,0 +1,173 @@
+"""Content over HTTP: pictures by hash, uploads, files, workflows, models, memory."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from engine.errors import WeftError, fail
+from engine.places import MODEL_FOLDERS, Places
+from engine.server import uploads
+from engine.server.blobs import ENDINGS, SIZES, thumbnail_of
+from engine.server.house import House
+from engine.server.routing import asked, route
+from engine.server.shapes import (
+    DeviceMemory,
+    MemoryShape,
+    ModelRow,
+    Opened,
+    Resident,
+    SavedWorkflow,
+    SaveRequest,
+    Uploaded,
+    WorkflowRow,
+)
+from engine.session import Session
+from engine.workflow import from_json, to_json
+
+FOREVER = {hdrs.CACHE_CONTROL: "private, max-age=31536000, immutable"}
+MIMES = {f".{ending}": mime for ending, mime in ENDINGS.values()}
+
+
+@route("GET", "/api/blobs/{hash}", "image/*", query={"size": int})
+async def blob(house: House, request: web.Request) -> web.FileResponse:
+    """A picture by its content hash; with `size` (64, 128, 256, 512) a thumbnail. Never changes."""
+    name, size = request.match_info["hash"], asked(request, "size", int)
+    if size is not None:
+        path, mime = await asyncio.to_thread(house.blobs.thumbnail, name, size), "image/webp"
+    else:
+        path = await asyncio.to_thread(house.blobs.find, name)
+        mime = MIMES[path.suffix] if path is not None else ""
+    if path is None:
+        raise fail("server.missing", "there is no picture of this hash", mend="run its job again")
+    return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: mime, **FOREVER})
+
+
+@route("POST", "/api/uploads", Uploaded, file=True)
+async def upload(house: House, request: web.Request) -> Uploaded:
+    """Keep a picture (part `file`) in the input folder; the reply has the name to use in a workflow."""
+    name, data, fields = await uploads.parts(request)
+    if fields.get("place", "input") != "input":
+        raise fail("server.request", "pictures are kept in 'input' alone", mend="send place=input")
+    return await asyncio.to_thread(uploads.keep, house.places, name, data)
+
+
+@route("GET", "/api/files/{place}/{name:.+}", "image/*", query={"size": int})
+async def file(house: House, request: web.Request) -> web.FileResponse:
+    """A picture in `input` or `output`, by its name."""
+    path = await asyncio.to_thread(uploads.find, house.places, request.match_info["place"], request.match_info["name"])
+    mime = uploads.SHOWN[path.suffix.lower()]
+    size = asked(request, "size", int)
+    if size is not None:
+        if size not in SIZES:
+            raise fail("server.request", f"there are no thumbnails of {size} pixels", mend=f"sizes: {SIZES}")
+        stat = path.stat()
+        small = house.places.state / "thumbs" / _thumb_name(path, stat.st_mtime_ns, stat.st_size, size)
+        if not small.is_file():
+            await asyncio.to_thread(thumbnail_of, path, small, size)
+        path, mime = small, "image/webp"
+    return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: mime, hdrs.CACHE_CONTROL: "no-cache"})
+
+
+def _thumb_name(path: Path, changed: int, length: int, size: int) -> str:
+    import hashlib
+
+    text = f"{path}\0{changed}\0{length}\0{size}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@route("POST", "/api/open", Opened, file=True)
+async def open_file(house: House, request: web.Request) -> Opened:
+    """The workflow in a picture that Weft saved, or in a JSON file (part `file`). Nothing is kept."""
+    name, data, _ = await uploads.parts(request)
+    return Opened(to_json(await asyncio.to_thread(uploads.open_workflow, name, data)))
+
+
+# --- workflows -----------------------------------------------------------------------------------------------------
+
+
+@route("GET", "/api/workflows", list[WorkflowRow])
+async def list_workflows(house: House, request: web.Request) -> list[WorkflowRow]:
+    """Yours, newest first, then the templates."""
+    return await asyncio.to_thread(house.library.rows)
+
+
+@route("GET", "/api/workflows/{name:.+}/thumbnail", "image/*")
+async def thumbnail(house: House, request: web.Request) -> web.FileResponse:
+    """The picture of a workflow."""
+    path = (await asyncio.to_thread(house.library.path, request.match_info["name"])).with_suffix(".png")
+    if not path.is_file() or path.is_symlink():
+        raise fail("server.missing", "the workflow has no picture", mend="save one beside it")
+    return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: "image/png", hdrs.CACHE_CONTROL: "no-cache"})
+
+
+@route("GET", "/api/workflows/{name:.+}", SavedWorkflow, query={"version": str})
+async def get_workflow(house: House, request: web.Request) -> SavedWorkflow:
+    """A workflow, or with `version` what it was before. Templates are called `template:NAME`."""
+    read = house.library.read
+    return (await asyncio.to_thread(read, request.match_info["name"], request.query.get("version")))[1]
+
+
+@route("PUT", "/api/workflows/{name:.+}", SavedWorkflow, takes=SaveRequest)
+async def save_workflow(house: House, request: web.Request, body: SaveRequest) -> SavedWorkflow:
+    """Keep a workflow; what was there becomes a version. With `modified`, refused if another saved meanwhile."""
+    name, workflow = request.match_info["name"], from_json(body.workflow)
+    saved = await asyncio.to_thread(house.library.save, name, workflow, body.modified)
+    house.hub.publish({"event": "workflow_saved", "name": name, "modified": saved.modified})
+    return saved
+
+
+@route("DELETE", "/api/workflows/{name:.+}", list[WorkflowRow])
+async def delete_workflow(house: House, request: web.Request) -> list[WorkflowRow]:
+    """Take a workflow away; it stays among its versions."""
+    name = request.match_info["name"]
+    await asyncio.to_thread(house.library.delete, name)
+    house.hub.publish({"event": "workflow_deleted", "name": name})
+    return await asyncio.to_thread(house.library.rows)
+
+
+# --- models and memory ---------------------------------------------------------------------------------------------
+
+
+@route("GET", "/api/models", dict[str, list[ModelRow]])
+async def models(house: House, request: web.Request) -> dict[str, list[ModelRow]]:
+    """Every model that is found, by kind."""
+    session = await house.session()
+    return await asyncio.to_thread(_models, session.engine.places)
+
+
+def _models(places: Places) -> dict[str, list[ModelRow]]:
+    found: dict[str, list[ModelRow]] = {}
+    for kind in MODEL_FOLDERS:
+        rows = []
+        for name in places.models(kind):
+            try:
+                rows.append(ModelRow(name, _bytes(places.model(kind, name))))
+            except (WeftError, OSError):
+                continue
+        if rows:
+            found[kind] = rows
+    return found
+
+
+def _bytes(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+
+
+@route("GET", "/api/memory", MemoryShape)
+async def memory(house: House, request: web.Request) -> MemoryShape:
+    """Who holds what on each device, largest first."""
+    return await asyncio.to_thread(_memory, await house.session())
+
+
+def _memory(session: Session) -> MemoryShape:
+    devices = []
+    for name, rows in session.engine.memory.report().items():
+        device, budget = session.engine.memory.device(name), session.engine.memory.budget(name)
+        residents = [Resident(*row) for row in rows]
+        devices.append(DeviceMemory(name, device.total(), device.free(), budget.limit, budget.used, residents))
+    return MemoryShape(devices)

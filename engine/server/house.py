@@ -1,0 +1,160 @@
+"""House: all that a server has, from listening to shutdown.
+
+It listens first and thinks later: the registry is read and the session made on a thread while the first requests are
+already waiting, and torch is imported after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from engine.errors import WeftError, fail
+from engine.places import Places
+from engine.registry import Registry, load_registry
+from engine.server.blobs import Blobs
+from engine.server.book import Book
+from engine.server.hub import Hub
+from engine.server.library import Library, templates_folder
+from engine.server.store import Store
+from engine.session import Session
+
+LOG = logging.getLogger("weft.server")
+MakeSession = Callable[[Places, Registry], Session]
+
+
+def version() -> str:
+    """The installed version of Weft."""
+    try:
+        return importlib.metadata.version("weft")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+class House:
+    """The parts of one server; each is made on the loop's thread, or handed to it."""
+
+    def __init__(self, places: Places, make_session: MakeSession, *, warm: bool = True) -> None:
+        """Nothing is opened before `start`. `warm` imports torch once the engine is there."""
+        beside = places.beside or templates_folder()
+        self.places = dataclasses.replace(places, beside=beside)
+        self.make_session = make_session
+        self.warm = warm
+        self.version = version()
+        self.hub = Hub()
+        self.blobs = Blobs(places.state / "blobs")
+        self.library = Library(places.workflows, beside)
+        self.sockets: set[web.WebSocketResponse] = set()
+        self._store: Store | None = None
+        self._session: Session | None = None
+        self._book: Book | None = None
+        self._ready: asyncio.Event = asyncio.Event()
+        self._problem: WeftError | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._nodes: bytes | None = None
+
+    @classmethod
+    def of(cls, request: web.Request) -> House:
+        """The house that a request came to."""
+        return request.app[HOUSE]
+
+    # -- start and end
+
+    async def start(self) -> None:
+        """Open the store, and begin to make the engine."""
+        self._store = await asyncio.to_thread(Store, self.places.state / "jobs.sqlite")
+        if self._store.moved is not None:
+            LOG.error("the database of jobs was damaged; it was moved to %s", self._store.moved.name)
+        self._opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        try:
+            self._session = await asyncio.to_thread(self._make)
+            self._book = Book(self._session, self.hub, self.store, self.blobs)
+            self.hub.publish({"event": "server_ready"})
+        except WeftError as error:
+            self._problem = error
+        except Exception as error:
+            LOG.exception("the engine cannot be made")
+            self._problem = fail("server.failed", f"the engine cannot be made: {error}")
+        finally:
+            self._ready.set()
+        if self._session is not None and self.warm:
+            threading.Thread(target=_warm, name="weft warm", daemon=True).start()
+
+    def _make(self) -> Session:
+        return self.make_session(self.places, load_registry(self.places.nodes))
+
+    async def close(self) -> None:
+        """End gracefully: running jobs stop at their next step and are taken up by the next process."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._book is not None:
+            await self._book.close()
+        if self._session is not None:
+            await asyncio.to_thread(self._session.close)
+        if self._store is not None:
+            self._store.close()
+
+    # -- parts
+
+    @property
+    def ready(self) -> bool:
+        """Does the engine answer?"""
+        return self._book is not None
+
+    @property
+    def store(self) -> Store:
+        """The jobs' database."""
+        if self._store is None:
+            raise fail("server.busy", "the server is starting", mend="try again in a moment")
+        return self._store
+
+    async def session(self) -> Session:
+        """The engine, as soon as it is there."""
+        await self._ready.wait()
+        if self._problem is not None:
+            raise self._problem
+        if self._session is None:
+            raise fail("server.busy", "the server is ending", mend="start it again")
+        return self._session
+
+    async def book(self) -> Book:
+        """The queue, as soon as it is there."""
+        await self.session()
+        if self._book is None:
+            raise fail("server.busy", "the server is ending", mend="start it again")
+        return self._book
+
+    async def listing(self, make: Callable[[Session], Any]) -> bytes:
+        """The reply of `GET /api/nodes`, made once: nodes do not change while the process lives."""
+        if self._nodes is None:
+            session = await self.session()
+            self._nodes = await asyncio.to_thread(lambda: json.dumps(make(session), ensure_ascii=False).encode())
+        return self._nodes
+
+    def inside_output(self, name: str) -> Path:
+        """A file in the output folder."""
+        return self.places.output / name
+
+
+HOUSE: web.AppKey[House] = web.AppKey("house", House)
+
+
+def _warm() -> None:
+    """Import what the first job will need, while nobody waits for it."""
+    for name in ("torch", "diffusers", "transformers"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            LOG.warning("%s cannot be imported: %s", name, error)

@@ -1,0 +1,90 @@
+"""Toys that can be seen: a picture and a mask of plain tensors, and a file of each kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+
+from engine import places
+from engine.node import Seed, node
+from engine.packs import Pack
+from engine.registry import Registry, make_registry
+from engine.run import Run
+from engine.sockets import socket
+from tests.engine import toys
+from tests.engine.fakes import gate
+
+
+@socket()
+@dataclass(frozen=True)
+class Picture:
+    """A square of one colour."""
+
+    colour: str
+    side: int = 8
+
+    def pil(self) -> list[PIL.Image.Image]:
+        return [PIL.Image.new("RGB", (self.side, self.side), self.colour)]
+
+
+@node("paint.square")
+def square(colour: str = "red", side: int = 8) -> Picture:
+    """A picture."""
+    toys.counted("square")
+    return Picture(colour, side)
+
+
+@node("paint.dots")
+def dots(seed: Seed = 0) -> Picture:
+    """A picture of a seed."""
+    return Picture(f"#{seed % 2**24:06x}")
+
+
+@node("paint.save", output="files", effect=True, lane="io")
+def save(picture: Picture, name: str = "square") -> list[str]:
+    """Writes it as PNG."""
+    stream = BytesIO()
+    picture.pil()[0].save(stream, "PNG")
+    places.write_atomic(places.current().output / f"{name}.png", stream.getvalue())
+    return [f"{name}.png"]
+
+
+@node("paint.slow")
+def slow(run: Run, picture: Picture, steps: int = 3, name: str = "slow") -> Picture:
+    """Shows every step, then stands before a gate."""
+    for done in range(steps):
+        run.preview(picture.pil()[0].copy, done, steps)
+        run.progress(done + 1, steps)
+    gate(name).wait(run.check)
+    return picture
+
+
+@node("paint.shy")
+def shy() -> Picture:
+    """Cannot be painted."""
+    return Picture("no colour at all")
+
+
+def registry() -> Registry:
+    extra = [thing.__weft__ for thing in (square, dots, save, slow, shy)]
+    pack = Pack(
+        "core",
+        toys.MODULE,
+        Path(__file__).parent,
+        nodes=(*toys.NODES, *extra),
+        types=(*toys.TYPES, vars(Picture)["__weft_type__"]),
+        title="Toys",
+    )
+    return make_registry([pack])
+
+
+def png(path: Path, size: tuple[int, int], colour: str) -> Path:
+    PIL.Image.new("RGB", size, colour).save(path, "PNG")
+    return path
+
+
+def document(nodes: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"weft": 1, "title": "painted", "nodes": dict(nodes), **more}
