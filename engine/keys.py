@@ -62,9 +62,34 @@ def canonical(value: Any, leaf: Leaf = _unknown) -> str:
     if isinstance(value, enum.Enum):
         return f"e{kind.__qualname__}.{value.name}"
     if dataclasses.is_dataclass(value):
+        known = getattr(value, _TEXT, None)
+        if known is not None:
+            return str(known)
         parts = [f"{name}={canonical(getattr(value, name), leaf)}" for name in _fields(kind)]
-        return f"{kind.__module__}.{kind.__qualname__}({','.join(parts)})"
+        text = f"{kind.__module__}.{kind.__qualname__}({','.join(parts)})"
+        if _fixed(value):
+            object.__setattr__(value, _TEXT, text)
+        return text
     return leaf(value)
+
+
+# A recipe keeps its text: in a graph of a hundred samplers one model is part of a hundred keys.
+_TEXT = "_weft_canonical"
+
+
+def _fixed(value: Any) -> bool:
+    """Can nothing inside a dataclass change, and can it keep a note of its text?"""
+    if not type(value).__dataclass_params__.frozen or not hasattr(value, "__dict__"):
+        return False
+    return all(_unchanging(getattr(value, name)) for name in _fields(type(value)))
+
+
+def _unchanging(value: Any) -> bool:
+    if value is None or isinstance(value, str | int | float | Ref | enum.Enum):
+        return True
+    if isinstance(value, tuple):
+        return all(_unchanging(item) for item in value)
+    return dataclasses.is_dataclass(value) and getattr(value, _TEXT, None) is not None
 
 
 def hash_text(text: str) -> str:
@@ -104,8 +129,11 @@ def checkpoint_ids(key: str, active: Iterable[Any]) -> list[str]:
     """The ids of a stepped node's states: K_i = H(K_{i-1}, what is active at step i). `key` opens the chain."""
     ids = []
     current = key
+    last, text = None, ""
     for item in active:
-        current = hash_text(f"{current}>{canonical(item)}")
+        if item != last:  # most steps depend on what the one before did
+            last, text = item, canonical(item)
+        current = hash_text(f"{current}>{text}")
         ids.append(f"k{current}")
     return ids
 
