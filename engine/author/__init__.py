@@ -132,10 +132,11 @@ class Workflow:
         """Run a function of nodes once for each item: `w.map(portrait, prompt=["a cube", "a sphere"])`.
 
         The function's parameters are given by name: a list (or a wire that carries one) is gone through, anything
-        else is the same every time. It becomes a graph of the file, and each item is cached by its own value.
+        else is the same every time, and so is what the function takes from around it. It becomes a graph of the file,
+        and each item is cached by its own value.
         """
         outer, name = self._current, free_name(getattr(body, "__name__", "body").strip("<>"), self.graphs)
-        inner = Recording(self)
+        inner = Recording(self, outer)
         hints = typing.get_type_hints(body)
         arguments: dict[str, Any] = {}
         for label in signature(body).parameters:
@@ -161,6 +162,7 @@ class Workflow:
             RECORDER.reset(token)
         self.graphs[name] = inner.net()
         node = free_name(name, outer.nodes)
+        inputs.update({label: outside for label, (outside, _) in inner.captured.items()})
         sources = {label: outer.loose(node, label, value) for label, value in inputs.items()}
         outer.nodes[node] = Node("map", sources, body=f"#{name}")
         made: Any = Wire(outer, node, "out", list_of(result._type))

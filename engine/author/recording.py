@@ -34,6 +34,11 @@ class Wire:
         self._net, self._node, self._output, self._type = net, node, output, type
         net.wires.append(self)
 
+    @property
+    def net(self) -> Recording:
+        """The graph that it is part of."""
+        return self._net
+
     def __repr__(self) -> str:
         return f"<wire {self._node}.{self._output}: {self._type}>"
 
@@ -87,8 +92,10 @@ class Setting:
 class Recording(Recorder):
     """One graph being written: the workflow itself, or the body of a map."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, around: Recording | None = None) -> None:
         self.owner = owner
+        self.around = around
+        self.captured: dict[str, tuple[Wire | Knob, Knob]] = {}
         self.nodes: dict[str, Node] = {}
         self.settings: dict[str, Setting] = {}
         self.outputs: dict[str, str] = {}
@@ -103,7 +110,7 @@ class Recording(Recorder):
 
     def call(self, spec: NodeSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Add the node; wires in the shape of its result."""
-        given = bind_arguments(spec, args, kwargs)
+        given = {name: self._inside(value) for name, value in bind_arguments(spec, args, kwargs).items()}
         name = free_name(spec.id.rpartition(".")[2], self.nodes)
         variables: dict[str, Type] = {}
         inputs: dict[str, Source] = {}
@@ -118,6 +125,32 @@ class Recording(Recorder):
         self.owner.specs[spec.id] = spec
         outs = [Wire(self, name, out.name, bound_type(out.type, variables)) for out in spec.outputs]
         return shaped(spec, outs)
+
+    def _inside(self, value: Any) -> Any:
+        """What a body takes from the graph around it becomes a parameter of its own; anything else as it is."""
+        if isinstance(value, Wire | Knob):
+            return self._capture(value) if value.net is not self and self.around is not None else value
+        if isinstance(value, list):
+            return [self._inside(each) for each in value]
+        if isinstance(value, tuple) and not hasattr(value, "_fields"):
+            return tuple(self._inside(each) for each in value)
+        return {name: self._inside(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+    def _capture(self, value: Wire | Knob) -> Knob:
+        assert self.around is not None
+        if value.net is not self.around and self.around.around is not None:
+            value = self.around._capture(value)
+        if value.net is not self.around:
+            wrong(f"{value!r} belongs to another workflow", code="graph.value")
+        for known, knob in self.captured.values():
+            if known is value:
+                return knob
+        name = value.name if isinstance(value, Knob) else f"{value._node}_{value._output}"
+        label = free_name(name, self.settings)
+        knob = Knob(self, label, None, False, value.type if isinstance(value, Knob) else value._type)
+        self.settings[label] = Setting(knob, [], "", True, {})
+        self.captured[label] = (value, knob)
+        return knob
 
     def _input(self, spec: NodeSpec, item: Input, value: Any, variables: dict[str, Type]) -> Source:
         one = replace(item, gather="")
@@ -144,7 +177,7 @@ class Recording(Recorder):
 
     def _wire(self, spec: NodeSpec, item: Input, wire: Wire, variables: dict[str, Type]) -> Link:
         if wire._net is not self:
-            wrong(f"{wire!r} belongs to another graph", socket=item.name, mend="hand it in as a parameter")
+            wrong(f"{wire!r} belongs to another workflow", socket=item.name)
         if not item.wired:
             mend = "give a value"
             wrong(f"'{item.name}' of '{spec.id}' is typed, no wire can end there", socket=item.name, mend=mend)
@@ -182,7 +215,7 @@ class Recording(Recorder):
 
     def _check_knob(self, spec: NodeSpec, item: Input, knob: Knob) -> None:
         if knob.net is not self:
-            wrong(f"{knob!r} belongs to another graph", socket=item.name, mend="hand it in as a parameter of its own")
+            wrong(f"{knob!r} belongs to another workflow", socket=item.name)
         if not fit(knob.type, item.type, self.owner.registry.bases):
             message = f"'{item.name}' of '{spec.id}' takes {item.type}, but the parameter '{knob.name}' is {knob.type}"
             wrong(message, socket=item.name)
@@ -224,7 +257,7 @@ class Recording(Recorder):
             wrong(f"the output '{name}' must be one wire", code="graph.value", mend=mend)
         wire = wires[0]
         if wire._net is not self:
-            wrong(f"{wire!r} belongs to another graph", code="graph.value")
+            wrong(f"{wire!r} is not of this graph", code="graph.value", mend="a function for map gives what it made")
         self.outputs[name] = f"{wire._node}.{wire._output}"
         return wire
 

@@ -170,6 +170,34 @@ def test_map_runs_a_function_once_for_each_item(session):
     assert again.ran == ["join", "loud/1/make", "loud/1/upper"]
 
 
+def test_a_mapped_function_may_use_what_is_around_it(session):
+    with Workflow() as w:
+        glue = w.parameter("glue", "-")
+        tail = toys.make("z")
+
+        def ended(text: str) -> toys.Thing:
+            return toys.join(toys.make(text), tail, tail, glue=glue)
+
+        w.output("all", toys.join(*[w.map(ended, text=["a", "b"])]))
+    assert w.check() == []
+    assert w.run(session)["all"].text == "a-z-zb-z-z"
+    assert w.run(session, glue="+")["all"].text == "a+z+zb+z+z"
+
+
+def test_a_mapped_function_may_map(session):
+    with Workflow() as w:
+        tail = toys.make("z")
+
+        def pair(text: str) -> toys.Thing:
+            def one(end: str) -> toys.Thing:
+                return toys.join(toys.make(text), toys.make(end), tail)
+
+            return toys.join(*[w.map(one, end=["1", "2"])])
+
+        w.output("all", toys.join(*[w.map(pair, text=["a", "b"])]))
+    assert w.run(session)["all"].text == "a1za2zb1zb2z"
+
+
 # --- wrong wiring --------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +246,7 @@ def test_a_wire_of_another_workflow_is_told_at_the_call():
     with Workflow():
         thing = toys.make("a")
     with Workflow():
-        assert "belongs to another graph" in wrong(lambda: toys.upper(thing))
+        assert "belongs to another workflow" in wrong(lambda: toys.upper(thing))
 
 
 def test_parameters_that_are_wrong_are_told_at_the_call():
