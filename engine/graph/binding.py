@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from engine.errors import Mend, WeftError, did_you_mean
 from engine.graph.bound import Bound, Const, Free, Graph, Keyed, Muted, Out, Several, Step, muted_by, outs
@@ -200,7 +201,7 @@ class Binder(Inputs):
             return None
         body = self.bodies.get(name)
         if body is None:
-            body = self.bodies[name] = self.graph(net, inside | {name}, name)
+            body = self.bodies[name] = self._body(net, inside | {name}, name)
         sources: list[tuple[str, Bound]] = []
         mapped: list[str] = []
         for label, bound in given.items():
@@ -238,6 +239,23 @@ class Binder(Inputs):
         outputs = tuple(Output(label, types[path, label]) for label in body.outputs)
         spec = dataclasses.replace(flow_spec(kind), outputs=outputs)
         return Step(path, spec, tuple(sources), kind, body, until, turns, tuple(mapped))
+
+    def _body(self, net: Net, inside: frozenset[str], name: str) -> Graph:
+        """Bind a body on its own: its nodes are called `#name/node`, or they would be taken for the workflow's."""
+        problems, places = self.problems, self.places
+        self.problems, self.places = [], {}
+        body = self.graph(net, inside, name)
+
+        def under(path: str | None) -> str:
+            return path if path and path.startswith("#") else f"#{name}/{path}" if path else f"#{name}"
+
+        places.update({under(path): spot for path, spot in self.places.items()})
+        for problem in self.problems:
+            where = dataclasses.replace(problem.where, path=under(problem.where.path))
+            mend = problem.mend and dataclasses.replace(problem.mend, edits=_moved(problem.mend.edits, under))
+            problems.append(dataclasses.replace(problem, where=where, mend=mend))
+        self.problems, self.places = problems, places
+        return body
 
     def _loop_input(
         self,
@@ -281,6 +299,18 @@ class Binder(Inputs):
             self.bad("graph.type", path, message, socket=label)
             return over, None
         return over, bound
+
+
+def _moved(edits: Sequence[Mapping[str, Any]], under: Callable[[str | None], str]) -> tuple[Mapping[str, Any], ...]:
+    """The edits of a mend, with their paths under the body they stand in."""
+    moved = []
+    for edit in edits:
+        paths = ("set", "wire", "unset", "remove", "from")
+        made = {key: under(value) if key in paths else value for key, value in edit.items()}
+        if "insert" in edit:
+            made["insert"] = {**edit["insert"], "between": [under(end) for end in edit["insert"]["between"]]}
+        moved.append(made)
+    return tuple(moved)
 
 
 def _circle(readers: Mapping[str, Sequence[str]]) -> list[str]:

@@ -125,7 +125,12 @@ class Inputs(Layout):
             makers = [spec.id for spec in self.registry.producers(item.type)[:3]]
             return Mend(f"wire something that gives {item.type}: {', '.join(makers)}") if makers else None
         spec = found[0]
-        insert = {"type": spec.id, "between": [f"{bound.path}.{bound.output}", f"{path}.{item.name}"]}
+        takes = next(i.name for i in spec.inputs if i.wired and i.required and i.type.name == source.name)
+        gives = next(out.name for out in spec.outputs if out.type == item.type.required)
+        between = [f"{bound.path}.{bound.output}", f"{path}.{item.name}"]
+        insert = {"type": spec.id, "between": between, "input": takes, "output": gives}
+        if bound.path.rpartition("/")[0] != path.rpartition("/")[0]:
+            return Mend(f"put '{spec.id}' between them")  # the wire crosses into an instance: not one edit
         return Mend(f"insert '{spec.id}' between them", ({"insert": insert},))
 
     @staticmethod

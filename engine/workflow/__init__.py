@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from engine.workflow.data import VERSION, Link, Many, Named, Net, Node, Origin, Parameter, Source, Value, Workflow
+from engine.workflow.edits import apply_edits
 from engine.workflow.reading import from_json, parse, read
 from engine.workflow.writing import dumps, net_to_json, node_to_json, source_to_json, to_json, write
 
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "Value",
     "Workflow",
+    "apply_edits",
     "dumps",
     "from_json",
     "links",
