@@ -1,4 +1,4 @@
-"""One job being carried out."""
+"""Execution: one job being carried out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine's own nodes – reroute, switch, map, fold – and what wiring does to generic types."""
+"""Flow: the engine's own nodes – reroute, switch, map, fold – and what wiring does to generic types."""
 
 from __future__ import annotations
 

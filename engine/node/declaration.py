@@ -1,4 +1,4 @@
-"""Reading a function's signature and docstring into a `NodeSpec`; what is declared wrongly fails here, at import."""
+"""Declaration: a signature and docstring read into a `NodeSpec`; what is declared wrongly fails here, at import."""
 
 from __future__ import annotations
 

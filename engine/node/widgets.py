@@ -1,4 +1,4 @@
-"""What may stand in `Annotated[...]`: ranges, choices, models, files, help, and the aliases that recur."""
+"""Widgets: what may stand in `Annotated[...]` – ranges, choices, models, files, help, and recurring aliases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan says, and what is known of one step while it is made."""
+"""State: what a plan says, and what is known of one step while it is made."""
 
 from __future__ import annotations
 
