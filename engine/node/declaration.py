@@ -230,7 +230,9 @@ def check_declaration(function: Callable[..., Any], spec: NodeSpec) -> None:
     names = [item.name for item in spec.inputs]
     outs = [out.name for out in spec.outputs]
     if spec.effect and "files" not in outs and [str(out.type) for out in spec.outputs] == ["list[str]"]:
-        raise _declaration(function, "its files are not called so, and would never be found again", 'write output="files"')
+        raise _declaration(
+            function, "its files are not called so, and would never be found again", 'write output="files"'
+        )
     if spec.steps and not spec.takes_run:
         raise _declaration(function, "a stepped node has no 'run: Run' to resume from", "make it the first parameter")
     for rule in spec.facts:
