@@ -121,7 +121,8 @@ class Binder(Inputs):
                 hint = did_you_mean(name, by_name)
                 known = ", ".join(by_name) or "none"
                 message = f"'{raw.node.type}' has no input '{name}'.{hint}"
-                self.bad("graph.unknown_input", path, message, socket=name, mend=Mend(f"its inputs are: {known}"))
+                mend = Mend(f"its inputs are: {known}", ({"unset": f"{path}.{name}"},))
+                self.bad("graph.unknown_input", path, message, socket=name, mend=mend)
         blame: str | None = None
         for item in spec.inputs:
             bound = given.get(item.name)
