@@ -1,0 +1,176 @@
+"""Incremental equals clean: whatever was run, edited, evicted or cancelled before, the values are those of a first run."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.events import StepFinished, StepStarted, ran
+from engine.graph import bind
+from engine.memory import Memory
+from engine.places import Places
+from engine.records import Records
+from engine.session import Session
+from engine.values import bit_equal
+from engine.workflow import from_json
+from tests.engine import toys
+from tests.engine.conftest import PINNED
+from tests.properties.flows import World, histories, worlds
+
+REGISTRY = toys.registry()
+few = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+
+
+@contextmanager
+def engine(limit=2**24, records=None):
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(
+            registry=REGISTRY,
+            places=Places(home=Path(folder)),
+            numerics=PINNED,
+            memory=Memory({"cpu": limit}),
+            records=records or Records(),
+        )
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def workflow(world: World):
+    return from_json(world.record())
+
+
+def clean(world: World):
+    with engine() as session:
+        return session.run(workflow(world))
+
+
+def same(one, other) -> bool:
+    return one.outputs.keys() == other.outputs.keys() and all(
+        bit_equal(v, other.outputs[k]) for k, v in one.outputs.items()
+    )
+
+
+def idle(session) -> bool:
+    return all(not resident.in_use for resident in session.engine.memory.budget("cpu").residents.values())
+
+
+@few
+@given(history=histories(), limit=st.sampled_from([0, 300, 2000, 2**24]))
+def test_after_any_edits_under_any_budget_the_values_are_those_of_a_first_run(history, limit):
+    with engine(limit) as session:
+        for world in history:
+            result = session.run(workflow(world))
+            assert result.state == "succeeded", result.problems
+            assert same(result, clean(world))
+            assert idle(session)
+            assert session.engine.memory.budget("cpu").used <= limit
+
+
+@few
+@given(history=histories(edits=3))
+def test_only_what_changed_and_what_follows_it_runs(history):
+    with engine() as session:
+        seen: set[str] = set()
+        before: dict[str, object] = {}
+        sources: dict[str, object] = {}
+        for world in history:
+            work = workflow(world)
+            result = session.run(work)
+            graph = bind(work, REGISTRY)
+            changed = {path for path in graph.steps if before.get(path) != work.nodes.get(path)}
+            # What a wire looks through (a bypassed node) is no step: its readers read another node now.
+            changed |= (
+                {p for p, s in graph.steps.items() if dict(s.sources) != sources.get(p)} if before else set()
+            )
+            allowed = changed.union(*(graph.descendants(path) for path in changed)) if changed else set()
+            roots = {path.partition("/")[0] for path in result.ran}
+            # A branch that a switch had not chosen before was never run.
+            assert roots <= allowed | (roots - seen), (result.ran, changed)
+            seen |= roots
+            before = dict(work.nodes)
+            sources = {path: dict(step.sources) for path, step in graph.steps.items()}
+
+
+@few
+@given(world=worlds(), limit=st.sampled_from([300, 2**24]))
+def test_the_same_again_runs_nothing_that_is_still_there(world, limit):
+    with engine(limit) as session:
+        session.run(workflow(world))
+        plan = session.plan(workflow(world))
+        promised = {row.path for row in plan.steps if row.status == "run"}
+        again = session.run(workflow(world))
+        maybe = {row.path for row in plan.steps if row.status == "maybe"}
+        assert promised <= set(again.ran) <= promised | maybe or set(again.ran) == promised
+        if limit > 10**6:
+            assert again.ran == []
+
+
+@few
+@given(history=histories(edits=2), after=st.integers(0, 12), limit=st.sampled_from([0, 2**24]))
+def test_a_cancel_at_any_moment_leaves_nothing_wrong_behind(history, after, limit):
+    with engine(limit) as session:
+        for world in history:
+            job = session.submit(workflow(world))
+            for count, event in enumerate(job.events()):
+                if count == after:
+                    job.cancel()
+                assert not isinstance(event, StepStarted) or event.path
+            assert job.state in ("cancelled", "succeeded")
+            job.close()
+            assert idle(session)
+            assert same(session.run(workflow(world)), clean(world))
+
+
+@few
+@given(world=worlds(), other=worlds())
+def test_two_jobs_at_once_give_what_each_gives_alone(world, other):
+    with engine() as session:
+        jobs = [session.submit(workflow(one)) for one in (world, other, world)]
+        results = [job.result() for job in jobs]
+        for one, result in zip((world, other, world), results, strict=True):
+            assert same(result, clean(one))
+        finished = [e.path for job in jobs for e in job.diary if isinstance(e, StepFinished)]
+        assert len(ran(jobs[0].diary)) + len(ran(jobs[2].diary)) <= len(set(finished)) * 2
+        for job in jobs:
+            job.close()
+        assert idle(session)
+
+
+@few
+@given(world=worlds())
+def test_in_the_next_process_the_trace_table_changes_no_value(world):
+    with tempfile.TemporaryDirectory() as folder:
+        results = []
+        for _ in range(2):
+            with engine(records=Records(Path(folder) / "r.sqlite")) as session:
+                results.append(session.run(workflow(world)))
+        assert same(*results)
+
+
+@few
+@given(world=worlds(most=5))
+def test_names_and_order_in_the_file_are_not_part_of_any_id(world):
+    record = world.record()
+    names = {name: f"x{index}" for index, name in enumerate(reversed(list(record["nodes"])))}
+
+    def renamed(value):
+        if isinstance(value, dict) and set(value) == {"from"}:
+            node, _, output = value["from"].partition(".")
+            return {"from": names[node] + (f".{output}" if output else "")}
+        if isinstance(value, dict):
+            return {key: renamed(one) for key, one in value.items()}
+        return [renamed(one) for one in value] if isinstance(value, list) else value
+
+    nodes = {
+        names[name]: {**node, "inputs": renamed(node["inputs"])} for name, node in reversed(record["nodes"].items())
+    }
+    outputs = {label: names[node] for label, node in record["outputs"].items()}
+    with engine() as session:
+        session.run(from_json(record))
+        assert session.run(from_json({**record, "nodes": nodes, "outputs": outputs})).ran == []
