@@ -15,7 +15,9 @@ from nodes.types import VAE, Denoiser, LatentSpace, TextEncoder
 
 DENOISERS = ("unet", "transformer")
 # Where a denoiser stands alone: the latent space its family was published with.
-HOME_SPACES = {space: LatentSpace(space, channels, 8) for space, channels in (("sd1", 4), ("sdxl", 4), ("sd3", 16))}
+HOME_SPACES = {
+    space: LatentSpace(space, channels, 8) for space, channels in (("sd1", 4), ("sdxl", 4), ("sd3", 16), ("flux", 16))
+}
 Prediction = Annotated[
     Literal["auto", "epsilon", "v_prediction", "sample"],
     Help("What the weights predict; 'auto' reads it from the scheduler's configuration beside them."),

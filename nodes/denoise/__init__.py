@@ -78,7 +78,7 @@ def sample(
         like = next(module.parameters())
         samples = latent.samples.to(like.device, like.dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
-        ready = Model(family, module, hints, embedded_scale(settings.guidance), latent.space.factor)
+        ready = Model(family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor)
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, like.device, tokens)
         predict = guided(ready, positive, negative, settings.guidance, control, len(timetable.timesteps))

@@ -66,9 +66,16 @@ def guided_at(guidance: Guidance, index: int, total: int) -> bool:
     return guidance.scale != 1 and acts(index, total, guidance.start, guidance.stop)
 
 
-def embedded_scale(guidance: Guidance) -> float:
-    """The scale that a model with guidance distilled into it takes as an input; 1 is none."""
-    return float(dict(guidance.options).get("scale", 1.0)) if guidance.kind == "embedded" else 1.0
+def embedded_scale(guidance: Guidance, model: Denoiser) -> float:
+    """The scale that a model with guidance distilled into it takes as an input: the one wired, or its own; 1: none."""
+    told = dict(guidance.options).get("scale") if guidance.kind == "embedded" else dict(model.config).get("guidance")
+    return float(told or 1.0)
+
+
+def takes_scale(model: Denoiser) -> bool:
+    """Does the model take the guidance scale as an input?"""
+    config = dict(model.config)
+    return config.get("time_cond_proj_dim") is not None or config.get("guidance") is not None
 
 
 def control_at(control: Control | None, index: int, total: int) -> tuple[ControlItem, ...]:
@@ -143,17 +150,17 @@ def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any])
     guidance = settings.guidance
     if isinstance(guidance, Ref):
         pass
-    elif guidance.kind == "embedded" and dict(model.config).get("time_cond_proj_dim") is None:
-        raise refuse("this model takes no guidance scale as an input", socket="guidance", mend="use guidance.cfg")
+    elif guidance.kind == "embedded" and not takes_scale(model):
+        mend = "unwire it and set cfg to 1" if model.distilled_guidance else "use guidance.cfg"
+        raise refuse("this model takes no guidance scale as an input", socket="guidance", mend=mend)
     elif model.distilled_guidance and guidance.scale != 1:
         socket = "guidance" if inputs.get("guidance") else "cfg"
         edits = [{"set": "cfg", "value": 1.0}] if socket == "cfg" else []
         message = (
             f"this model was distilled with guidance inside it; a scale of {guidance.scale:g} would guide it twice"
         )
-        raise fail(
-            "node.refused", message, socket=socket, mend="set the scale to 1, or wire guidance.embedded", edits=edits
-        )
+        mend = "set the scale to 1" + (", or wire guidance.embedded" if takes_scale(model) else "")
+        raise fail("node.refused", message, socket=socket, mend=mend, edits=edits)
     _check_size(model, facts_of(inputs["latent"]))
     control = inputs.get("control")
     for item in control.items if isinstance(control, Control) else ():

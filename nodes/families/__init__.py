@@ -11,13 +11,14 @@ from typing import Any
 
 from nodes.families.base import Family, load
 from nodes.families.files import Component, component, preview_map, require
+from nodes.families.flux import Flux
 from nodes.families.sd1 import SD1, unknown
 from nodes.families.sd3 import SD3
 from nodes.families.sdxl import SDXL
 from nodes.types import VAE, LatentSpace
 
-FAMILIES: tuple[Family, ...] = (SD1(), SD3(), SDXL())
-BY_PREFIX = {"sd1": FAMILIES[0], "sd2": FAMILIES[0], "sd3": FAMILIES[1], "sdxl": FAMILIES[2]}
+FAMILIES: tuple[Family, ...] = (SD1(), SD3(), SDXL(), Flux())
+BY_PREFIX = {"sd1": FAMILIES[0], "sd2": FAMILIES[0], "sd3": FAMILIES[1], "sdxl": FAMILIES[2], "flux": FAMILIES[3]}
 # (scale, channels) of the autoencoders that many models share.
 SPACES = {(0.18215, 4): "sd1", (0.13025, 4): "sdxl", (1.5305, 16): "sd3", (0.3611, 16): "flux"}
 VAE_CLASSES = ("AutoencoderKL",)

@@ -146,7 +146,7 @@ def _load(lora: Lora, of: str, part: Any) -> None:
 def converted(lora: Lora, part: Any) -> tuple[State, State | None, State | None]:
     """A file's tensors under diffusers' names, with either kohya's alphas or the metadata of diffusers or peft."""
     import safetensors.torch
-    from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
+    from diffusers.loaders.lora_pipeline import FluxLoraLoaderMixin, StableDiffusionLoraLoaderMixin
     from safetensors import SafetensorError, safe_open
 
     folder = Path(lora.weights.path)
@@ -163,7 +163,10 @@ def converted(lora: Lora, part: Any) -> tuple[State, State | None, State | None]
     state = {_prefixed(key, prefix): tensor for key, tensor in state.items() if split(key) or beside(key)}
     config = part.config if prefix == "unet" and hasattr(part.config, "layers_per_block") else None
     with _quiet():
-        state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(state, unet_config=config)
+        if type(part).__name__ == "FluxTransformer2DModel":
+            state, alphas = FluxLoraLoaderMixin.lora_state_dict(state, return_alphas=True)
+        else:
+            state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(state, unet_config=config)
     alphas = alphas or {key: float(state.pop(key)) for key in list(state) if key.endswith(".alpha")}
     if alphas:
         return state, alphas, None

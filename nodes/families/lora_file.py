@@ -33,7 +33,7 @@ _KOHYA = re.compile(r"^lora_(?P<of>unet|transformer|te[123]?)_(?P<layer>.+)$")
 _ENCODERS = {"te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2", "te3": "text_encoder_3"}
 _OTHER_KINDS = {"hada_w1_a": "LoHa", "lokr_w1": "LoKr", "oft_blocks": "OFT", "oft_R": "OFT", "diff": "full-difference"}
 _DEEP = re.compile(r"_transformer_blocks_[1-9]")  # of a UNet; those of DiTs stand at the beginning
-_SGM = re.compile(r"(^|_)(input_blocks|middle_block|output_blocks|joint_blocks|double_blocks)(_|$)")
+_SGM = re.compile(r"(^|_)(input_blocks|middle_block|output_blocks|joint_blocks|double_blocks|single_blocks)(_|$)")
 
 
 @dataclass(frozen=True)

@@ -213,5 +213,5 @@ def unknown(config: Mapping[str, Any]) -> Exception:
     return fail(
         "model.family",
         f"no family here knows a denoiser of the kind {kind}",
-        mend="Stable Diffusion 1.x, 2.x, XL and 3 work today; docs/families.md says how to add one",
+        mend="Stable Diffusion 1.x, 2.x, XL, 3 and Flux work today; docs/families.md says how to add one",
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import fail, refuse
-from nodes.families import base, clip
+from nodes.families import base, clip, t5
 from nodes.families.files import Component, check_shape, component, require
-from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights, plain
+from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +97,8 @@ class SD3:
         tokenizers = {}
         for part, tokenizer in zip(recipe.parts, recipe.tokenizers, strict=True):
             if part.component == T5:
-                encoders[part.component] = _build_t5(part, device, dtype)
-                tokenizers[part.component] = _build_t5_tokenizer(tokenizer)
+                encoders[part.component] = t5.build_t5(part, device, dtype)
+                tokenizers[part.component] = t5.build_tokenizer(tokenizer)
             else:
                 encoders[part.component] = clip.build_clip(part, device, dtype, projection=True)
                 tokenizers[part.component] = clip.build_tokenizer(tokenizer)
@@ -148,10 +148,11 @@ class SD3:
         wide = torch.cat([clip.longer(state.to(like), tokens) for state in states], dim=-1)  # (1, tokens, L + G)
         wide = torch.nn.functional.pad(wide, (0, config["width"] - wide.shape[-1]))
         check()
-        t5 = (
-            _encode_t5(encoders, text).to(like) if T5 in encoders else wide.new_zeros(1, T5_LENGTHS[0], config["width"])
-        )
-        return torch.cat([wide, t5], dim=1), torch.cat([pool.to(like) for pool in pooled], dim=-1)
+        if T5 in encoders:
+            words = t5.encode_t5(encoders[T5], encoders.tokenizers[T5], text, T5_LENGTHS).to(like)
+        else:
+            words = wide.new_zeros(1, T5_LENGTHS[0], config["width"])
+        return torch.cat([wide, words], dim=1), torch.cat([pool.to(like) for pool in pooled], dim=-1)
 
     def predict(
         self,
@@ -224,40 +225,3 @@ def _sizes(found: Component) -> tuple[int, int]:
         return int(found.config["d_model"]), T5_LENGTHS[-1]
     require(found.config, found.folder, "hidden_size", "projection_dim", "max_position_embeddings")
     return int(found.config["projection_dim"]), int(found.config["max_position_embeddings"])
-
-
-def _build_t5(weights: Weights, device: str, dtype: str) -> Any:
-    from transformers import T5Config, T5EncoderModel
-
-    found = component(Path(weights.path))
-
-    def tie(module: Any, state: dict[str, torch.Tensor]) -> None:
-        # The embedding is stored once, under either of its two names.
-        names = ("shared.weight", "encoder.embed_tokens.weight")
-        known = next((state[name] for name in names if name in state), None)
-        if known is not None:
-            state.update(dict.fromkeys(names, known))
-
-    return base.assemble(lambda: T5EncoderModel(T5Config(**found.config)), found, device, dtype, tie)
-
-
-def _build_t5_tokenizer(weights: Weights) -> Any:
-    from transformers import T5Tokenizer
-
-    return T5Tokenizer.from_pretrained(weights.path, local_files_only=True)
-
-
-def _encode_t5(encoders: Any, text: str) -> torch.Tensor:
-    """T5's hidden states [1, 256 or 512, width]; a longer prompt is refused rather than cut."""
-    tokenizer, encoder = encoders.tokenizers[T5], encoders[T5]
-    count = len(tokenizer(text, verbose=False).input_ids)
-    length = next((length for length in T5_LENGTHS if count <= length), None)
-    if length is None:
-        raise refuse(
-            f"the prompt has {count:,} tokens, this model's T5 encoder takes {T5_LENGTHS[-1]}",
-            socket="text",
-            mend="shorten the prompt",
-        )
-    ids = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids
-    out: torch.Tensor = encoder(ids.to(encoder.device))[0]
-    return out

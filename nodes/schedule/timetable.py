@@ -19,6 +19,7 @@ from nodes.types import Denoiser, Schedule
 if TYPE_CHECKING:
     import torch
 
+BY_SIZE = {"base_image_seq_len": 256, "max_image_seq_len": 4096, "base_shift": 0.5, "max_shift": 1.15}  # diffusers'
 BETA_PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -145,7 +146,8 @@ def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None =
     flow = model.prediction == "flow"
     found = cell(schedule.sampler, schedule.spacing, flow)
     scheduler = _scheduler(found, schedule, model)
-    _set_timesteps(scheduler, found, total_steps(schedule), device, tokens)
+    mu = _mu(dict(model.training), tokens)
+    _set_timesteps(scheduler, found, total_steps(schedule), device, mu)
     begin = first_step(schedule, flow) * scheduler.order if evaluations(schedule, flow) else len(scheduler.timesteps)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
@@ -162,15 +164,17 @@ def _scheduler(found: Cell, schedule: Schedule, model: Denoiser) -> Any:
     if model.prediction == "flow":
         shift = dict(schedule.options).get("shift") or dict(model.training).get("shift", 1.0)
         flags["flow_shift" if "flow_shift" in accepted else "shift"] = shift
+        if dict(schedule.options).get("shift"):  # a shift that is said takes the place of one by the picture's size
+            config.pop("use_dynamic_shifting", None)
     elif "prediction_type" in accepted:
         flags["prediction_type"] = model.prediction
     return cls.from_config(config, **flags)
 
 
-def _set_timesteps(scheduler: Any, found: Cell, steps: int, device: Any, tokens: int | None) -> None:
+def _set_timesteps(scheduler: Any, found: Cell, steps: int, device: Any, mu: float) -> None:
     extra: dict[str, Any] = {}
     if getattr(scheduler.config, "use_dynamic_shifting", False):
-        extra["mu"] = _mu(scheduler.config, tokens)
+        extra["mu"] = mu
     if found.even:
         import numpy
 
@@ -178,11 +182,15 @@ def _set_timesteps(scheduler: Any, found: Cell, steps: int, device: Any, tokens:
     scheduler.set_timesteps(steps, device=device, **extra)
 
 
-def _mu(config: Mapping[str, Any], tokens: int | None) -> float:
-    """The shift of a flow model by its image's size: linear in the number of tokens (SD 3 and Flux pipelines)."""
-    low, high = config["base_image_seq_len"], config["max_image_seq_len"]
-    slope = (config["max_shift"] - config["base_shift"]) / (high - low)
-    return float((low if tokens is None else tokens) * slope + config["base_shift"] - slope * low)
+def _mu(training: Mapping[str, Any], tokens: int | None) -> float:
+    """The shift of a flow model by its image's size: linear in the number of tokens (SD 3 and Flux pipelines).
+
+    Read from the training, because not every solver's own configuration has a place for these numbers.
+    """
+    numbers = {**BY_SIZE, **training}
+    low, high = numbers["base_image_seq_len"], numbers["max_image_seq_len"]
+    slope = (numbers["max_shift"] - numbers["base_shift"]) / (high - low)
+    return float((low if tokens is None else tokens) * slope + numbers["base_shift"] - slope * low)
 
 
 def step_arguments(schedule: Schedule, scheduler: Any, generators: Sequence[Any]) -> dict[str, Any]:

@@ -44,6 +44,18 @@ def tiny_sdxl(models: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_flux(models: Path) -> Path:
+    """The folder of a small FluxPipeline like dev: width 32, pooled 32, latents of 16 channels, 64 x 64."""
+    return make_flux(models / "checkpoints" / "tiny-flux")
+
+
+@pytest.fixture(scope="session")
+def tiny_schnell(models: Path) -> Path:
+    """The folder of a small FluxPipeline like schnell: no guidance at all, no shift."""
+    return make_flux(models / "checkpoints" / "tiny-schnell", schnell=True)
+
+
+@pytest.fixture(scope="session")
 def tiny_sdxl_controlnet(models: Path, tiny_sdxl: Path) -> Path:
     """The folder of a ControlNet made from `tiny_sdxl`, its output convolutions not zero."""
     return make_controlnet(models / "controlnet" / "tiny-sdxl-canny", tiny_sdxl)
@@ -223,6 +235,51 @@ def make_sd3(folder: Path) -> Path:
         tokenizer_2=clip_tokenizer(pad="!"),
         text_encoder_3=T5EncoderModel(t5),
         tokenizer_3=t5_tokenizer(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_flux(folder: Path, schnell: bool = False) -> Path:
+    import torch
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from transformers import CLIPTextModel, T5Config, T5EncoderModel
+
+    torch.manual_seed(3)
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        guidance_embeds=not schnell,
+        axes_dims_rope=(4, 4, 8),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=16,
+        norm_num_groups=4,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        scaling_factor=0.3611,
+        shift_factor=0.1159,
+    )
+    t5 = T5Config(d_model=32, d_ff=37, d_kv=8, num_heads=4, num_layers=2, vocab_size=64, feed_forward_proj="gated-gelu")
+    shift = {"shift": 1.0} if schnell else {"shift": 3.0, "use_dynamic_shifting": True}
+    FluxPipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(**shift),
+        vae=vae,
+        text_encoder=CLIPTextModel(clip_config()),
+        tokenizer=clip_tokenizer(),
+        text_encoder_2=T5EncoderModel(t5),
+        tokenizer_2=t5_tokenizer(),
     ).save_pretrained(folder)
     return folder
 

@@ -327,10 +327,10 @@ def test_weights_that_lack_tensors_are_named_when_built(broken):
 
 
 def test_an_unknown_kind_of_model_names_itself(broken):
-    edit(broken / "unet" / "config.json", _class_name="FluxTransformer2DModel")
+    edit(broken / "unet" / "config.json", _class_name="PixArtTransformer2DModel")
     error = refused()
     assert error.code == "model.family"
-    assert "FluxTransformer2DModel" in str(error)
+    assert "PixArtTransformer2DModel" in str(error)
 
 
 def test_a_missing_tokenizer_is_found_before_transformers_misleads(broken):

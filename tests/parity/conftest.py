@@ -8,13 +8,25 @@ from tests.nodes.conftest import (
     home,
     models,
     tiny_controlnet,
+    tiny_flux,
+    tiny_schnell,
     tiny_sd1,
     tiny_sd3,
     tiny_sdxl,
     tiny_sdxl_controlnet,
 )
 
-__all__ = ["home", "models", "tiny_controlnet", "tiny_sd1", "tiny_sd3", "tiny_sdxl", "tiny_sdxl_controlnet"]
+__all__ = [
+    "home",
+    "models",
+    "tiny_controlnet",
+    "tiny_flux",
+    "tiny_schnell",
+    "tiny_sd1",
+    "tiny_sd3",
+    "tiny_sdxl",
+    "tiny_sdxl_controlnet",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTERS = [ROOT / "nodes" / "starter" / "model", ROOT.parent / "shared" / "starter-prototype"]

@@ -1,0 +1,53 @@
+"""T5: the text encoder of Stable Diffusion 3 and Flux (Raffel et al. 2020): long prompts, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import refuse
+from nodes.families.base import assemble
+from nodes.families.files import component
+from nodes.types import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build_t5(weights: Weights, device: str, dtype: str) -> Any:
+    """`T5EncoderModel` from its component's folder."""
+    from transformers import T5Config, T5EncoderModel
+
+    found = component(Path(weights.path))
+
+    def tie(module: Any, state: dict[str, torch.Tensor]) -> None:
+        # The embedding is stored once, under either of its two names.
+        names = ("shared.weight", "encoder.embed_tokens.weight")
+        known = next((state[name] for name in names if name in state), None)
+        if known is not None:
+            state.update(dict.fromkeys(names, known))
+
+    return assemble(lambda: T5EncoderModel(T5Config(**found.config)), found, device, dtype, tie)
+
+
+def build_tokenizer(weights: Weights) -> Any:
+    """The T5 tokenizer of a folder."""
+    from transformers import T5Tokenizer
+
+    return T5Tokenizer.from_pretrained(weights.path, local_files_only=True)
+
+
+def encode_t5(encoder: Any, tokenizer: Any, text: str, lengths: Sequence[int]) -> torch.Tensor:
+    """Hidden states [1, length, width], padded to the first of `lengths` that fits; a longer prompt is refused."""
+    count = len(tokenizer(text, verbose=False).input_ids)
+    length = next((length for length in lengths if count <= length), None)
+    if length is None:
+        raise refuse(
+            f"the prompt has {count:,} tokens, this model's T5 encoder takes {lengths[-1]}",
+            socket="text",
+            mend="shorten the prompt",
+        )
+    ids = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids
+    out: torch.Tensor = encoder(ids.to(encoder.device))[0]
+    return out
