@@ -1,4 +1,4 @@
-"""Incremental equals clean: whatever was run, edited, evicted or cancelled before, the values are those of a first run."""
+"""Incremental equals clean: whatever was run, edited, evicted or cancelled before, a value is that of a first run."""
 
 import tempfile
 from contextlib import contextmanager
