@@ -38,7 +38,7 @@ from engine.server.diary import Diary
 from engine.server.entry import Entry, shape_of
 from engine.server.hub import Hub
 from engine.server.shapes import JobRequest, JobShape, encode
-from engine.server.store import Row, Store
+from engine.server.store import STARTS_LIMIT, Row, Store
 from engine.session import Job, Session
 from engine.workflow import Parameter, Workflow, from_json
 
@@ -46,7 +46,7 @@ LOG = logging.getLogger("weft.server")
 WIDTH = 2  # jobs under way at once; the device still runs one step at a time
 MOST = 10_000  # jobs that may wait
 RECENT = 200  # finished jobs kept at hand
-STARTS = 3  # a job that took the process with it this often is not tried again
+
 _STEP_OVER = (StepFinished, StepHit, StepFailed, StepBlocked, StepCancelled)
 
 
@@ -145,7 +145,7 @@ class Book:
     def _take_up(self, row: Row) -> None:
         entry = Entry(row, state="queued" if row.state == "queued" else "interrupted")
         self.entries[row.id] = entry
-        if row.starts >= STARTS:
+        if row.starts >= STARTS_LIMIT:
             problem = fail(
                 "run.limit",
                 f"the server ended {row.starts} times while this job ran; it is not tried again",

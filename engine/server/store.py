@@ -20,6 +20,7 @@ from typing import Any
 from engine.errors import fail
 
 VERSION = 1
+STARTS_LIMIT = 3  # a job that took the process with it this often is not tried again
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, key TEXT UNIQUE, digest TEXT NOT NULL DEFAULT '', state TEXT NOT NULL, title TEXT NOT NULL,
@@ -88,9 +89,6 @@ class Store:
         db = sqlite3.connect(str(self.path) if self.path else ":memory:", check_same_thread=False, isolation_level=None)
         try:
             db.execute("PRAGMA busy_timeout=5000")
-            if self.path is not None:
-                db.execute("PRAGMA journal_mode=WAL")
-                db.execute("PRAGMA synchronous=NORMAL")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise fail(
@@ -99,6 +97,9 @@ class Store:
                     file=str(self.path),
                     mend="update weft, or move the file away to begin anew",
                 )
+            if self.path is not None:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
             db.executescript(_SCHEMA)
             db.execute(f"PRAGMA user_version={VERSION}")
         except BaseException:

@@ -37,6 +37,13 @@ PLACES = ("input", "output")
 
 async def parts(request: web.Request) -> tuple[str, bytes, dict[str, str]]:
     """File name, bytes and other fields of a multipart request with one file."""
+    try:
+        return await _parts(request)
+    except ValueError:  # what aiohttp says of a form that is cut off, or has no boundary
+        raise fail("server.request", "the form is damaged", mend="send multipart/form-data with one file") from None
+
+
+async def _parts(request: web.Request) -> tuple[str, bytes, dict[str, str]]:
     name = ""
     data: bytes | None = None
     fields: dict[str, str] = {}

@@ -62,6 +62,17 @@ def slow(run: Run, picture: Picture, steps: int = 3, name: str = "slow") -> Pict
     return picture
 
 
+@node("paint.until", lane="io")
+def until(run: Run, picture: Picture, name: str = "go") -> Picture:
+    """Waits for a file in the input folder: a gate between processes."""
+    import time
+
+    while not (places.current().input / name).exists():
+        run.check()
+        time.sleep(0.02)
+    return picture
+
+
 @node("paint.shy")
 def shy() -> Picture:
     """Cannot be painted."""
@@ -69,7 +80,7 @@ def shy() -> Picture:
 
 
 def registry() -> Registry:
-    extra = [thing.__weft__ for thing in (square, dots, save, slow, shy)]
+    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, shy)]
     pack = Pack(
         "core",
         toys.MODULE,

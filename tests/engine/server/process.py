@@ -1,0 +1,31 @@
+"""A server of its own process, to be killed: `python -m tests.engine.server.process HOME`."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from engine.memory import Memory
+from engine.places import Places
+from engine.records import Records
+from engine.server.main import Server, serve
+from engine.session import Session
+from tests.engine.conftest import PINNED
+from tests.engine.server import painted
+
+
+def main(home: Path) -> None:
+    def make(places, registry):
+        return Session(
+            registry=painted.registry(),
+            places=places,
+            numerics=PINNED,
+            memory=Memory({"cpu": 2**26}),
+            records=Records(places.state / "records.sqlite"),
+        )
+
+    server = Server(Places(home=home), make, port=None, token="a-token-of-the-tests-only", warm=False)
+    asyncio.run(serve(server, lambda url: print(url, flush=True), browser=False))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
