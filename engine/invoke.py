@@ -210,10 +210,7 @@ class LocalInvoker:
             kind, value = item.type, inputs[item.name]
             if kind.name not in self.types or (value is None and item.default is None):
                 continue
-            if item.gather:
-                ones = value.values() if item.gather == "named" else value
-            else:
-                ones = (value,)
+            ones = value.values() if item.gather == "named" else value if item.gather else (value,)
             wrong = next((one for one in ones if not self.is_a(one, kind)), _NONE_WRONG)
             if wrong is not _NONE_WRONG:
                 name = type(wrong).__name__ if wrong is not None else "nothing"
