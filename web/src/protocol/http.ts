@@ -1,9 +1,10 @@
 import type {
   Catalogue,
+  DeviceMemory,
   Job,
-  JsonObject,
   Plan,
   Problem,
+  SavedWorkflow,
   ServerState,
   WorkflowJson,
   WorkflowRow,
@@ -55,7 +56,6 @@ export interface RunOptions {
   targets?: string[];
   again?: boolean;
   title?: string;
-  first?: boolean;
 }
 
 /** Every call the editor makes; `docs/http.md` describes the same paths for curl. */
@@ -72,8 +72,8 @@ export const api = {
   cancel: (id: string) => call<Job>("POST", `/api/jobs/${path(id)}/cancel`, {}),
   move: (id: string, position: number) => call<unknown>("POST", `/api/jobs/${path(id)}/move`, { position }),
   queue: (change: { paused?: boolean; clear?: true }) => call<unknown>("POST", "/api/queue", change),
-  history: (before?: string, limit = 60) =>
-    call<{ jobs: Job[] }>("GET", `/api/history?limit=${limit}${before ? `&before=${path(before)}` : ""}`),
+  history: (before?: number, limit = 60) =>
+    call<{ jobs: Job[] }>("GET", `/api/history?limit=${limit}${before ? `&before=${before}` : ""}`),
   forget: (id: string) => call<unknown>("DELETE", `/api/history/${path(id)}`),
   upload: (file: Blob, name: string, place = "input") =>
     call<{ name: string; width: number; height: number }>("POST", "/api/uploads", upload(file, name, { place })),
@@ -82,14 +82,12 @@ export const api = {
     call<WorkflowRow[] | { workflows: WorkflowRow[] }>("GET", "/api/workflows").then((rows) =>
       Array.isArray(rows) ? rows : rows.workflows,
     ),
-  workflow: (name: string) =>
-    call<WorkflowJson | { workflow: WorkflowJson }>("GET", `/api/workflows/${path(name)}`).then((record) =>
-      "workflow" in record && !("nodes" in record) ? (record as { workflow: WorkflowJson }).workflow : (record as WorkflowJson),
-    ),
-  save: (name: string, workflow: WorkflowJson) => call<unknown>("PUT", `/api/workflows/${path(name)}`, workflow),
-  remove: (name: string) => call<unknown>("DELETE", `/api/workflows/${path(name)}`),
+  workflow: (name: string) => call<SavedWorkflow>("GET", `/api/workflows/${name.split("/").map(path).join("/")}`),
+  save: (name: string, workflow: WorkflowJson) =>
+    call<SavedWorkflow>("PUT", `/api/workflows/${name.split("/").map(path).join("/")}`, { workflow }),
+  remove: (name: string) => call<unknown>("DELETE", `/api/workflows/${name.split("/").map(path).join("/")}`),
   models: () => call<Record<string, { name: string; bytes: number }[]>>("GET", "/api/models"),
-  memory: () => call<JsonObject>("GET", "/api/memory"),
+  memory: () => call<{ devices: DeviceMemory[] }>("GET", "/api/memory"),
 };
 
 export const blobUrl = (blob: string, size?: number): string =>

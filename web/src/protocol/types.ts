@@ -179,14 +179,16 @@ export interface Job {
   id: string;
   state: JobState;
   title?: string;
-  position?: number | null;
-  created?: number | string;
-  started?: number | string | null;
-  finished?: number | string | null;
+  position?: number;
+  created?: number;
+  started?: number;
+  finished?: number;
   problems?: Problem[];
   outputs?: Record<string, Picture[]>;
+  pictures?: Record<string, Record<string, Picture[]>>;
   files?: string[];
   drawn?: Record<string, number | string>;
+  fraction?: number;
   workflow?: WorkflowJson;
 }
 
@@ -197,6 +199,22 @@ export interface ServerState {
   numerics: { device: string; dtype: string; threads?: number };
   queue: { paused: boolean; jobs: Job[] };
   settings: JsonObject;
+}
+
+export interface SavedWorkflow {
+  name: string;
+  workflow: WorkflowJson;
+  modified: number;
+  versions: string[];
+}
+
+export interface DeviceMemory {
+  device: string;
+  total: number;
+  free: number;
+  limit: number;
+  used: number;
+  residents: { kind: string; name: string; bytes: number; in_use: boolean }[];
 }
 
 export interface WorkflowRow {

@@ -28,6 +28,8 @@ export interface RunState {
   problems: Problem[];
   /** The pictures of each node's latest result, whichever job made them. */
   pictures: Record<string, Picture[]>;
+  /** Which output those pictures are of, for what this job has shown. */
+  shown: Record<string, string>;
   files: string[];
 }
 
@@ -41,6 +43,7 @@ export const START: RunState = {
   seconds: null,
   problems: [],
   pictures: {},
+  shown: {},
   files: [],
 };
 
@@ -59,10 +62,12 @@ export function reduce(state: RunState, event: WireEvent): RunState {
   }
   if (event.event === "step_pictures" && event.path) {
     const pictures = event.pictures as Picture[];
-    if (!pictures.length) return state;
+    const held = state.shown[event.path];
+    // A node with several picture outputs shows its first; a mask is not what one looks for.
+    if (!pictures.length || (held !== undefined && held !== event.output && held !== "mask")) return state;
     const changed = { ...state.pictures, [event.path]: pictures };
     if (outer(event.path) !== event.path) changed[outer(event.path)] = pictures;
-    return { ...state, pictures: changed };
+    return { ...state, pictures: changed, shown: { ...state.shown, [event.path]: String(event.output) } };
   }
   if (event.job !== state.job) return state;
   const path = event.path;

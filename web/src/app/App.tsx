@@ -1,0 +1,308 @@
+import { ReactFlowProvider } from "@xyflow/react";
+import { lazy, Suspense, useEffect } from "react";
+import { addNode, setValue } from "../document/operations";
+import { api, ApiError } from "../protocol/http";
+import type { Spot } from "../protocol/types";
+import { Canvas } from "../canvas/Canvas";
+import { withSpots } from "../canvas/layout";
+import { Form, History, Models, Problems, Queue, Workflows } from "../panels/Lists";
+import { Inspector } from "../panels/Inspector";
+import { RunBar, progress } from "../panels/RunBar";
+import { commandById, COMMANDS, copySelected, deleteSelected, keysOf, pasteText, toggleTheme } from "../panels/commands";
+import { failed } from "../state/actions";
+import { specsNow, useCatalogue } from "../state/catalogue";
+import { canvas } from "../state/canvas";
+import { documentNow, documentOf, graphNow, isDirty, perform, scopeNow, tabNow, tabOf, useDocument } from "../state/document";
+import { useRun } from "../state/run";
+import { complain, say, type Panel, useUi } from "../state/ui";
+import { IconButton } from "../ui/basics";
+import { Icon, type IconName } from "../ui/icons";
+
+const Palette = lazy(() => import("../panels/Palette").then((room) => ({ default: room.Palette })));
+const CommandPalette = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CommandPalette })));
+const CheatSheet = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CheatSheet })));
+const Viewer = lazy(() => import("../panels/Viewer").then((room) => ({ default: room.Viewer })));
+
+const PANELS: { id: Panel; icon: IconName; title: string; body: () => React.ReactNode }[] = [
+  { id: "workflows", icon: "folder", title: "Workflows", body: () => <Workflows /> },
+  { id: "form", icon: "form", title: "Form", body: () => <Form /> },
+  { id: "history", icon: "history", title: "History", body: () => <History /> },
+  { id: "queue", icon: "queue", title: "Queue", body: () => <Queue /> },
+  { id: "models", icon: "models", title: "Models", body: () => <Models /> },
+  { id: "problems", icon: "problems", title: "Problems", body: () => <Problems /> },
+];
+
+export function App() {
+  useKeys();
+  useClipboard();
+  useTitle();
+  const theme = useUi((state) => state.theme);
+  const panel = useUi((state) => state.panel);
+  const palette = useUi((state) => state.palette);
+  const commands = useUi((state) => state.commands);
+  const cheatSheet = useUi((state) => state.cheatSheet);
+  const viewing = useUi((state) => state.viewing);
+  const wiring = useUi((state) => state.wiring !== null);
+  const title = useDocument((state) => documentOf(state).title);
+  const empty = useDocument((state) => Object.keys(documentOf(state).nodes).length === 0);
+  const loaded = useCatalogue((state) => state.loaded);
+  const open = PANELS.find((item) => item.id === panel);
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme;
+  }, [theme]);
+  return (
+    <div className={`app ${wiring ? "wiring" : ""}`}>
+      <TopBar />
+      <Rail />
+      {open ? (
+        <aside className="panel" aria-label={open.title}>
+          <header>
+            <h2>{open.title}</h2>
+            <IconButton icon="close" label={`Close ${open.title}`} onClick={() => useUi.getState().set({ panel: null })} />
+          </header>
+          <div className="body">{open.body()}</div>
+        </aside>
+      ) : null}
+      <main>
+        <ReactFlowProvider>
+          <Canvas onDropFiles={(files, at) => void takeFiles(files, at)} label={`Graph: ${title ?? "untitled"}`} />
+        </ReactFlowProvider>
+        {empty && loaded ? (
+          <div className="hint">
+            <p>An empty graph.</p>
+            <p>
+              <kbd>Space</kbd> or a double-click adds a node, <kbd>Ctrl+O</kbd> opens a template; a saved picture dropped here brings its workflow back.
+            </p>
+          </div>
+        ) : null}
+      </main>
+      <Inspector />
+      <RunBar />
+      <Suspense>
+        {palette ? <Palette request={palette} /> : null}
+        {commands ? <CommandPalette /> : null}
+        {cheatSheet ? <CheatSheet /> : null}
+        {viewing ? <Viewer viewing={viewing} /> : null}
+      </Suspense>
+      <Toasts />
+    </div>
+  );
+}
+
+function Rail() {
+  const panel = useUi((state) => state.panel);
+  const theme = useUi((state) => state.theme);
+  const problems = useRun((state) => state.plan?.problems.length ?? 0);
+  const waiting = useRun((state) => state.queue.filter((job) => job.state === "queued").length);
+  return (
+    <nav className="rail" aria-label="Panels">
+      <IconButton icon="add" label="Add a node (Space)" onClick={() => useUi.getState().set({ palette: { at: canvas().middle() } })} />
+      {PANELS.map((item) => (
+        <IconButton
+          key={item.id}
+          icon={item.icon}
+          label={item.title}
+          pressed={panel === item.id}
+          badge={item.id === "problems" ? problems : item.id === "queue" ? waiting : undefined}
+          onClick={() => useUi.getState().togglePanel(item.id)}
+        />
+      ))}
+      <span className="space" />
+      <IconButton icon="layout" label="Lay the graph out (Shift+L)" onClick={() => commandById("layout").run()} />
+      <IconButton icon="fit" label="Show the whole graph (.)" onClick={() => canvas().fit()} />
+      <IconButton icon={theme === "dark" ? "sun" : "moon"} label={theme === "dark" ? "Light" : "Dark"} onClick={toggleTheme} />
+      <IconButton icon="help" label="Keys (?)" onClick={() => useUi.getState().set({ cheatSheet: true })} />
+    </nav>
+  );
+}
+
+function TopBar() {
+  const tabs = useDocument((state) => state.tabs);
+  const active = useDocument((state) => state.active);
+  const tab = useDocument(tabOf);
+  return (
+    <header className="top">
+      <div className="tabs" role="tablist" aria-label="Open workflows">
+        {tabs.map((item) => {
+          const name = item.history.document.title || item.name || "Untitled";
+          return (
+            <span key={item.id} className={`tab ${item.id === active ? "active" : ""}`} role="presentation">
+              <button type="button" role="tab" aria-selected={item.id === active} onClick={() => useDocument.getState().activate(item.id)}>
+                {name}
+                {isDirty(item) ? <span className="dirty" role="img" aria-label="unsaved changes" /> : null}
+              </button>
+              {tabs.length > 1 || item.history.document.nodes ? (
+                <button type="button" className="shut" aria-label={`Close ${name}`} onClick={() => closeTab(item.id)}>
+                  <Icon name="close" size={12} />
+                </button>
+              ) : null}
+            </span>
+          );
+        })}
+        <IconButton icon="add" label="New workflow" onClick={() => commandById("new").run()} />
+      </div>
+      {tab.trail.length ? (
+        <nav className="crumbs" aria-label="Sub-graph">
+          <button type="button" onClick={() => useDocument.getState().leave(0)}>
+            {tab.history.document.title || "workflow"}
+          </button>
+          {tab.trail.map((level, depth) => (
+            <button type="button" key={depth} onClick={() => useDocument.getState().leave(depth + 1)} aria-current={depth === tab.trail.length - 1}>
+              › {level.scope}
+            </button>
+          ))}
+        </nav>
+      ) : null}
+      <span className="space" />
+      <IconButton icon="undo" label="Undo (Ctrl+Z)" disabled={!tab.history.past.length} onClick={() => useDocument.getState().undo()} />
+      <IconButton icon="redo" label="Redo (Ctrl+Shift+Z)" disabled={!tab.history.future.length} onClick={() => useDocument.getState().redo()} />
+      <IconButton icon="save" label="Save (Ctrl+S)" onClick={() => commandById("save").run()} />
+      <IconButton icon="search" label="All commands (Ctrl+K)" onClick={() => useUi.getState().set({ commands: true })} />
+    </header>
+  );
+}
+
+function closeTab(id: string): void {
+  const held = useDocument.getState();
+  const tab = held.tabs.find((item) => item.id === id);
+  held.close(id);
+  if (!tab || !isDirty(tab)) return;
+  say("closed with unsaved changes", {
+    label: "open again",
+    run: () => {
+      const now = useDocument.getState();
+      now.restore([...now.tabs, tab], tab.id);
+    },
+  });
+}
+
+function Toasts() {
+  const toasts = useUi((state) => state.toasts);
+  return (
+    <div className="toasts" role="log" aria-live="polite" aria-label="Messages">
+      {toasts.map((toast) => (
+        <div key={toast.id} className={`toast ${toast.kind}`}>
+          <span>{toast.text}</span>
+          {toast.action ? (
+            <button
+              type="button"
+              onClick={() => {
+                toast.action?.run();
+                useUi.getState().dismiss(toast.id);
+              }}
+            >
+              {toast.action.label}
+            </button>
+          ) : null}
+          <IconButton icon="close" label="Dismiss" onClick={() => useUi.getState().dismiss(toast.id)} />
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** A dropped or pasted file: a workflow (or a picture that carries one) opens, any other picture becomes an input. */
+export async function takeFiles(files: File[], at: Spot): Promise<void> {
+  for (const [index, file] of files.entries()) {
+    try {
+      const { workflow } = await api.open(file, file.name);
+      useDocument.getState().open(withSpots(workflow, specsNow()), "");
+      useUi.getState().set({ selected: [] });
+      continue;
+    } catch (error) {
+      if (!(error instanceof ApiError) || !file.type.startsWith("image/")) {
+        failed(error);
+        continue;
+      }
+    }
+    try {
+      const kept = await api.upload(file, file.name);
+      const spec = specsNow().byId.get("image.load");
+      if (!spec) continue;
+      const chosen = useUi.getState().selected.find((name) => graphNow().nodes[name]?.type === "image.load");
+      if (chosen && files.length === 1) perform(setValue(scopeNow(), chosen, "name", kept.name));
+      else {
+        const added = addNode(documentNow(), scopeNow(), spec, { x: at.x + 24 * index, y: at.y + 24 * index });
+        perform({ ...added, puts: [...added.puts, ...setValue(scopeNow(), added.name, "name", kept.name).puts] });
+      }
+    } catch (error) {
+      failed(error);
+    }
+  }
+}
+
+const typing = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+
+function useKeys(): void {
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      const ui = useUi.getState();
+      const dialog = document.querySelector("dialog[open]") !== null;
+      const keys = keysOf(event);
+      if (keys === "Escape" && !dialog && !typing(event.target)) {
+        if (ui.selected.length) ui.set({ selected: [] });
+        else if (ui.panel) ui.set({ panel: null });
+        else if (tabNow().trail.length) useDocument.getState().leave(tabNow().trail.length - 1);
+        return;
+      }
+      const row = COMMANDS.find((item) => item.keys?.includes(keys));
+      if (!row || (dialog && row.id !== "run")) return;
+      if (typing(event.target) && !row.anywhere) return;
+      const target = event.target as HTMLElement | null;
+      // Where a control has the focus, Tab goes on to the next, and Space presses it.
+      if ((keys === "Tab" || keys === "Space") && target && target !== document.body && !target.closest(".react-flow__pane")) return;
+      event.preventDefault();
+      row.run();
+    };
+    window.addEventListener("keydown", onKeyDown);
+    return () => window.removeEventListener("keydown", onKeyDown);
+  }, []);
+}
+
+/** The browser's own copy and paste events: they work on plain http, too, where the clipboard's API is not there. */
+function useClipboard(): void {
+  useEffect(() => {
+    let withWires = false;
+    const onKey = (event: KeyboardEvent) => {
+      withWires = event.shiftKey;
+    };
+    const take = (event: ClipboardEvent, cut: boolean) => {
+      if (typing(event.target) || window.getSelection()?.toString()) return;
+      const text = copySelected();
+      if (!text) return;
+      event.clipboardData?.setData("text/plain", text);
+      event.preventDefault();
+      if (cut) deleteSelected();
+    };
+    const onCopy = (event: ClipboardEvent) => take(event, false);
+    const onCut = (event: ClipboardEvent) => take(event, true);
+    const onPaste = (event: ClipboardEvent) => {
+      if (typing(event.target) || document.querySelector("dialog[open]")) return;
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length) void takeFiles(files, canvas().pointer());
+      else if (!pasteText(event.clipboardData?.getData("text/plain") ?? null, withWires)) complain("there is nothing to paste");
+      event.preventDefault();
+    };
+    window.addEventListener("keydown", onKey, true);
+    document.addEventListener("copy", onCopy);
+    document.addEventListener("cut", onCut);
+    document.addEventListener("paste", onPaste);
+    return () => {
+      window.removeEventListener("keydown", onKey, true);
+      document.removeEventListener("copy", onCopy);
+      document.removeEventListener("cut", onCut);
+      document.removeEventListener("paste", onPaste);
+    };
+  }, []);
+}
+
+/** The browser's own tab says how far the run is. */
+function useTitle(): void {
+  const title = useDocument((state) => documentOf(state).title);
+  const run = useRun((state) => state.run);
+  useEffect(() => {
+    const share = run.state === "running" ? `${Math.round(progress(run) * 100)}% · ` : "";
+    document.title = `${share}${title || "Weft"}`;
+  }, [title, run]);
+}

@@ -1,0 +1,99 @@
+/** The open tabs outlive a crash and a reload: kept in IndexedDB, one record for each window. */
+
+import type { WorkflowJson } from "../protocol/types";
+import { begin } from "../document/history";
+import { useDocument, type Tab } from "../state/document";
+
+interface Kept {
+  id: string;
+  name: string;
+  document: WorkflowJson;
+  saved: WorkflowJson | null;
+}
+
+interface Session {
+  tabs: Kept[];
+  active: string;
+  time: number;
+}
+
+const DATABASE = "weft";
+const STORE = "sessions";
+
+function database(): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error ?? new Error("IndexedDB cannot be opened"));
+  });
+}
+
+async function inStore<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  const held = await database();
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const request = work(held.transaction(STORE, mode).objectStore(STORE));
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error ?? new Error("IndexedDB failed"));
+    });
+  } finally {
+    held.close();
+  }
+}
+
+/** A reload keeps the window's name; a new window takes up where the last one stopped. */
+function windowName(): { name: string; fresh: boolean } {
+  const held = sessionStorage.getItem("weft.window");
+  if (held) return { name: held, fresh: false };
+  const name = Date.now().toString(36);
+  sessionStorage.setItem("weft.window", name);
+  return { name, fresh: true };
+}
+
+/** The tabs that were open, or null. Nothing here may keep the editor from starting. */
+export async function recover(): Promise<{ tabs: Tab[]; active: string } | null> {
+  try {
+    const { name, fresh } = windowName();
+    const session = (await inStore("readonly", (store) => store.get(fresh ? "latest" : name) as IDBRequest<Session | undefined>)) ?? null;
+    if (!session?.tabs.length) return null;
+    const tabs = session.tabs.map((kept): Tab => {
+      // The same object where nothing was changed, so that the tab does not look edited.
+      const saved = kept.saved && JSON.stringify(kept.saved) === JSON.stringify(kept.document) ? kept.document : kept.saved;
+      return { id: kept.id, name: kept.name, history: begin(kept.document), saved, trail: [] };
+    });
+    return { tabs, active: session.active };
+  } catch {
+    return null;
+  }
+}
+
+export function watch(): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const keep = async () => {
+    const { tabs, active } = useDocument.getState();
+    const session: Session = {
+      tabs: tabs.map((tab) => ({ id: tab.id, name: tab.name, document: tab.history.document, saved: tab.saved })),
+      active,
+      time: Date.now(),
+    };
+    try {
+      await inStore("readwrite", (store) => store.put(session, windowName().name));
+      await inStore("readwrite", (store) => store.put(session, "latest"));
+    } catch {
+      // private windows may have no storage: then there is no recovery, and nothing else suffers
+    }
+  };
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => void keep(), 400);
+  };
+  const now = () => void keep();
+  window.addEventListener("pagehide", now);
+  const stop = useDocument.subscribe(soon);
+  return () => {
+    clearTimeout(timer);
+    window.removeEventListener("pagehide", now);
+    stop();
+  };
+}

@@ -1,0 +1,39 @@
+import "@xyflow/react/dist/style.css";
+import "./style.css";
+import { createRoot } from "react-dom/client";
+import { withSpots } from "../canvas/layout";
+import { openWorkflow } from "../panels/Lists";
+import { connect, planSoon, watchDocument } from "../state/actions";
+import { specsNow } from "../state/catalogue";
+import { useDocument } from "../state/document";
+import { complain } from "../state/ui";
+import { App } from "./App";
+import { recover, watch } from "./autosave";
+
+const STARTER = "template:text_to_image";
+const FIRST_WAIT = 1000;
+
+async function start(wait = FIRST_WAIT): Promise<void> {
+  try {
+    await connect();
+  } catch (error) {
+    complain(`the server does not answer (${error instanceof Error ? error.message : String(error)}); trying again`);
+    setTimeout(() => void start(Math.min(10_000, wait * 2)), wait);
+    return;
+  }
+  const kept = await recover();
+  if (kept) {
+    const tabs = kept.tabs.map((tab) => {
+      const document = withSpots(tab.history.document, specsNow());
+      return { ...tab, history: { ...tab.history, document }, saved: tab.saved === tab.history.document ? document : tab.saved };
+    });
+    useDocument.getState().restore(tabs, kept.active);
+  } else await openWorkflow(STARTER);
+  watchDocument();
+  watch();
+  planSoon();
+}
+
+const root = document.getElementById("root");
+if (root) createRoot(root).render(<App />);
+void start();

@@ -1,0 +1,61 @@
+import { graphlib, layout as dagre } from "@dagrejs/dagre";
+import { graphAt, viewKey } from "../document/operations";
+import { specOf, type Specs } from "../document/specs";
+import { wiresInto } from "../document/wires";
+import type { GraphJson, Spot, WorkflowJson } from "../protocol/types";
+import { shapeOf } from "./geometry";
+
+/** Layers from left to right, wires short: a place for every node of a graph. */
+export function layered(document: WorkflowJson, scope: string, specs: Specs): Record<string, Spot> {
+  const graph = graphAt(document, scope);
+  const drawing = new graphlib.Graph();
+  drawing.setGraph({ rankdir: "LR", nodesep: 28, ranksep: 76, ranker: "network-simplex" });
+  drawing.setDefaultEdgeLabel(() => ({}));
+  for (const [name, node] of Object.entries(graph.nodes)) {
+    const { width, height } = shapeOf(node, specOf(node, document, specs), { pictures: pictured(graph, name, document, specs) });
+    drawing.setNode(name, { width, height });
+  }
+  for (const [name, node] of Object.entries(graph.nodes)) {
+    for (const wire of wiresInto(name, node)) if (graph.nodes[wire.from.node]) drawing.setEdge(wire.from.node, name);
+  }
+  dagre(drawing);
+  return Object.fromEntries(
+    Object.keys(graph.nodes).map((name) => {
+      const at = drawing.node(name) as { x: number; y: number; width: number; height: number };
+      return [name, { x: Math.round(at.x - at.width / 2), y: Math.round(at.y - at.height / 2) }];
+    }),
+  );
+}
+
+/** Nodes that will show a picture get the room for a square one. */
+function pictured(graph: GraphJson, name: string, document: WorkflowJson, specs: Specs) {
+  const node = graph.nodes[name];
+  const out = node && specOf(node, document, specs)?.outputs.some((o) => o.type === "Image" || o.type === "Mask");
+  return out ? { count: 1, width: 1, height: 1 } : null;
+}
+
+/** The document with a place for every node that has none, in all its graphs. Reading a file is no edit. */
+export function withSpots(document: WorkflowJson, specs: Specs): WorkflowJson {
+  const nodes = { ...document.view?.nodes };
+  let changed = false;
+  for (const scope of ["", ...Object.keys(document.graphs ?? {})]) {
+    const missing = Object.keys(graphAt(document, scope).nodes).filter((name) => !nodes[viewKey(scope, name)]);
+    if (!missing.length) continue;
+    const made = layered(document, scope, specs);
+    for (const name of missing) nodes[viewKey(scope, name)] = made[name] ?? { x: 0, y: 0 };
+    changed = true;
+  }
+  return changed ? { ...document, view: { ...document.view, nodes } } : document;
+}
+
+/** A place beside what feeds it, for a node that came without one (a mend's). */
+export function spotFor(document: WorkflowJson, scope: string, name: string): Spot {
+  const graph = graphAt(document, scope);
+  const node = graph.nodes[name];
+  const held = document.view?.nodes?.[viewKey(scope, name)];
+  if (held) return held;
+  const sources = node ? wiresInto(name, node).map((w) => document.view?.nodes?.[viewKey(scope, w.from.node)]) : [];
+  const known = sources.filter((spot): spot is Spot => spot !== undefined);
+  if (!known.length) return { x: 0, y: 0 };
+  return { x: Math.max(...known.map((s) => s.x)) + 290, y: Math.min(...known.map((s) => s.y)) + 40 };
+}

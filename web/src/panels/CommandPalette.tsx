@@ -1,0 +1,111 @@
+import { Command } from "cmdk";
+import { useState } from "react";
+import { specsNow } from "../state/catalogue";
+import { canvas } from "../state/canvas";
+import { graphNow } from "../state/document";
+import { useUi } from "../state/ui";
+import { Dialog } from "../ui/basics";
+import { best } from "../ui/fuzzy";
+import { COMMANDS } from "./commands";
+
+/** Everything the editor can do, by name; and the nodes of the graph, to go to. */
+export function CommandPalette() {
+  const [query, setQuery] = useState("");
+  const close = () => useUi.getState().set({ commands: false });
+  const commands = COMMANDS.map((row) => ({ row, score: best(query, [row.title, row.group]) }))
+    .filter((found) => found.score > 0 && found.row.id !== "commands")
+    .sort((a, b) => (query ? b.score - a.score : 0));
+  const nodes = query
+    ? Object.entries(graphNow().nodes)
+        .map(([name, node]) => ({ name, title: node.title ?? specsNow().byId.get(node.type)?.title ?? node.type }))
+        .filter(({ name, title }) => best(query, [name, title]) > 0)
+        .slice(0, 8)
+    : [];
+  return (
+    <Dialog label="All commands" className="palette" onClose={close}>
+      <Command shouldFilter={false} label="All commands" loop>
+        <Command.Input autoFocus value={query} onValueChange={setQuery} placeholder="Do something…" aria-label="Search commands" />
+        <Command.List>
+          <Command.Empty>Nothing is called “{query}”.</Command.Empty>
+          {commands.map(({ row }) => (
+            <Command.Item
+              key={row.id}
+              value={row.id}
+              onSelect={() => {
+                close();
+                row.run();
+              }}
+            >
+              <span className="what">
+                <b>{row.title}</b>
+              </span>
+              <span className="keys">{row.keys?.[0] ? <kbd>{row.keys[0]}</kbd> : row.group}</span>
+            </Command.Item>
+          ))}
+          {nodes.map(({ name, title }) => (
+            <Command.Item
+              key={`node ${name}`}
+              value={`node ${name}`}
+              onSelect={() => {
+                close();
+                useUi.getState().set({ selected: [name] });
+                canvas().fit([name]);
+              }}
+            >
+              <span className="what">
+                <b>{title}</b>
+                <span>go to {name}</span>
+              </span>
+            </Command.Item>
+          ))}
+        </Command.List>
+      </Command>
+    </Dialog>
+  );
+}
+
+export function CheatSheet() {
+  const close = () => useUi.getState().set({ cheatSheet: false });
+  const groups = ["Run", "Edit", "View", "File", "Help"] as const;
+  const hands: [string, string][] = [
+    ["Double-click the canvas", "add a node"],
+    ["Drop a wire on the canvas", "add what fits, wired"],
+    ["Shift + drag", "select with a box"],
+    ["Drag over a number", "change it; Shift is faster"],
+    ["Ctrl+↑ / Ctrl+↓ in a prompt", "weigh the word"],
+    ["Ctrl+C / Ctrl+V", "copy, paste; Ctrl+Shift+V with wires"],
+    ["Double-click a sub-graph", "enter it; Esc leaves"],
+    ["Drop a saved picture", "its workflow comes back"],
+  ];
+  return (
+    <Dialog label="Keys" className="sheet" onClose={close}>
+      <h2>Keys</h2>
+      <div className="columns">
+        {groups.map((name) => (
+          <section key={name}>
+            <h3>{name}</h3>
+            <dl>
+              {COMMANDS.filter((row) => row.group === name && row.keys).map((row) => (
+                <div key={row.id}>
+                  <dt>{row.keys?.map((keys) => <kbd key={keys}>{keys}</kbd>)}</dt>
+                  <dd>{row.title}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+        <section>
+          <h3>By hand</h3>
+          <dl>
+            {hands.map(([what, does]) => (
+              <div key={what}>
+                <dt>{what}</dt>
+                <dd>{does}</dd>
+              </div>
+            ))}
+          </dl>
+        </section>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,324 @@
+import { useEffect, useState } from "react";
+import { api, blobUrl } from "../protocol/http";
+import type { DeviceMemory, Job, Picture, Problem, WorkflowRow } from "../protocol/types";
+import { bytes, duration } from "../run/state";
+import { applyMend, failed, refreshQueue, save, showJob } from "../state/actions";
+import { specsNow } from "../state/catalogue";
+import { canvas } from "../state/canvas";
+import { documentOf, graphOf, isDirty, tabOf, useDocument } from "../state/document";
+import { useRun } from "../state/run";
+import { say, useUi } from "../state/ui";
+import { Empty, IconButton } from "../ui/basics";
+import { withSpots } from "../canvas/layout";
+import { parseEnd } from "../document/wires";
+import { specOf } from "../document/specs";
+import { Widget } from "../widgets/Widget";
+import { useCatalogue } from "../state/catalogue";
+
+export async function openWorkflow(name: string): Promise<void> {
+  try {
+    const found = await api.workflow(name);
+    useDocument.getState().open(withSpots(found.workflow, specsNow()), name.startsWith("template:") ? "" : name);
+    useUi.getState().set({ selected: [] });
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** Yours and the templates: open, save, delete. */
+export function Workflows() {
+  const [rows, setRows] = useState<WorkflowRow[] | null>(null);
+  const [query, setQuery] = useState("");
+  const tab = useDocument(tabOf);
+  const [name, setName] = useState(tab.name || (documentOf(useDocument.getState()).title ?? ""));
+  const load = () => void api.workflows().then(setRows, failed);
+  useEffect(load, []);
+  const shown = (rows ?? []).filter((row) => `${row.name} ${row.title ?? ""} ${row.about ?? ""}`.toLowerCase().includes(query.toLowerCase()));
+  const yours = shown.filter((row) => row.origin === "yours");
+  const templates = shown.filter((row) => row.origin === "template");
+  const row = (item: WorkflowRow) => (
+    <li key={item.name}>
+      <button type="button" className="item" onClick={() => void openWorkflow(item.name)}>
+        {item.thumbnail ? <img src={item.thumbnail} alt="" /> : null}
+        <b>{item.title || item.name}</b>
+        <span>{item.about}</span>
+      </button>
+      {item.origin === "yours" ? (
+        <IconButton icon="trash" label={`Delete ${item.name}`} onClick={() => void api.remove(item.name).then(load, failed)} />
+      ) : null}
+    </li>
+  );
+  return (
+    <>
+      <form
+        className="save-as"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (name.trim()) void save(name.trim()).then((done) => done && load());
+        }}
+      >
+        <input aria-label="Save as" placeholder="save this workflow as…" value={name} onChange={(event) => setName(event.target.value)} />
+        <button type="submit" disabled={!name.trim()}>
+          Save
+        </button>
+      </form>
+      <input className="filter" type="search" aria-label="Search workflows" placeholder="search…" value={query} onChange={(event) => setQuery(event.target.value)} />
+      {isDirty(tab) ? <p className="note">This workflow has unsaved changes; they are kept in this browser.</p> : null}
+      <h3>Yours</h3>
+      {yours.length ? <ul className="rows">{yours.map(row)}</ul> : <Empty>{rows ? "Nothing saved yet: give the open workflow a name above." : "…"}</Empty>}
+      <h3>Templates</h3>
+      {templates.length ? <ul className="rows">{templates.map(row)}</ul> : <Empty>{rows ? "None is called that." : "…"}</Empty>}
+    </>
+  );
+}
+
+export function Models() {
+  const [kinds, setKinds] = useState<Record<string, { name: string; bytes: number }[]> | null>(null);
+  const [memory, setMemory] = useState<DeviceMemory[]>([]);
+  useEffect(() => {
+    void api.models().then(setKinds, failed);
+    void api.memory().then((found) => setMemory(found.devices), failed);
+  }, []);
+  const rows = Object.entries(kinds ?? {}).filter(([, models]) => models.length);
+  return (
+    <>
+      {memory.map((device) => (
+        <section key={device.device} className="memory">
+          <h3>{device.device}</h3>
+          <p>
+            {bytes(device.used)} of {bytes(device.limit)} in use
+          </p>
+          <div className="meter" role="img" aria-label={`${bytes(device.used)} of ${bytes(device.limit)} in use`}>
+            <span style={{ width: `${Math.min(100, (device.used / Math.max(1, device.limit)) * 100)}%` }} />
+          </div>
+        </section>
+      ))}
+      {rows.map(([kind, models]) => (
+        <section key={kind}>
+          <h3>{kind.replaceAll("_", " ")}</h3>
+          <ul className="rows plain">
+            {models.map((model) => (
+              <li key={model.name}>
+                <b>{model.name}</b>
+                <span>{bytes(model.bytes)}</span>
+              </li>
+            ))}
+          </ul>
+        </section>
+      ))}
+      {kinds && !rows.length ? <Empty>No models are here yet. Put them into the models folder of Weft’s home, by kind.</Empty> : null}
+    </>
+  );
+}
+
+export const picturesOf = (job: Job): Picture[] => {
+  const outputs = Object.values(job.outputs ?? {}).flat();
+  if (outputs.length) return outputs;
+  return Object.values(job.pictures ?? {}).flatMap((held) => Object.values(held)[0] ?? []);
+};
+
+const ago = (seconds: number | undefined): string => {
+  if (!seconds) return "";
+  const past = Date.now() / 1000 - seconds;
+  if (past < 60) return "just now";
+  return past < 86_400 ? `${duration(past)} ago` : new Date(seconds * 1000).toLocaleDateString();
+};
+
+/** Every result with the exact graph that made it; two of them side by side. */
+export function History() {
+  const [jobs, setJobs] = useState<Job[] | null>(null);
+  const [more, setMore] = useState(false);
+  const [against, setAgainst] = useState<{ url: string; label: string } | null>(null);
+  const finished = useRun((state) => (state.run.state === "running" ? null : state.run.job));
+  useEffect(() => {
+    void api.history(undefined, 40).then((found) => {
+      setJobs(found.jobs);
+      setMore(found.jobs.length === 40);
+    }, failed);
+  }, [finished]);
+  const restore = (job: Job) => {
+    if (!job.workflow) return;
+    useDocument.getState().open(withSpots(job.workflow, specsNow()), "");
+    showJob(job);
+    say("the graph that made it is open in a tab of its own");
+  };
+  const view = (job: Job, at: number) => {
+    const pictures = picturesOf(job).map((picture, i) => ({ url: blobUrl(picture.blob), label: `${job.title || "job"} ${i + 1}` }));
+    if (against) {
+      useUi.getState().set({ viewing: { pictures: [...pictures, against], at, against: pictures.length } });
+      setAgainst(null);
+    } else useUi.getState().set({ viewing: { pictures, at } });
+  };
+  return (
+    <>
+      {against ? (
+        <p className="note">
+          Choose the picture to compare with. <button onClick={() => setAgainst(null)}>never mind</button>
+        </p>
+      ) : null}
+      {jobs?.map((job) => (
+        <article className="result" key={job.id}>
+          <div className="gallery">
+            {picturesOf(job).map((picture, index) => (
+              <button type="button" key={picture.blob + String(index)} onClick={() => view(job, index)} aria-label={`Open picture ${index + 1} of ${job.title ?? "the job"}`}>
+                <img src={blobUrl(picture.blob, 256)} alt="" loading="lazy" />
+              </button>
+            ))}
+          </div>
+          <footer>
+            <span className={job.state}>
+              {job.title || "untitled"} · {job.state === "succeeded" ? ago(job.finished) : job.state}
+            </span>
+            <IconButton icon="restore" label="Open the graph that made it" onClick={() => restore(job)} />
+            {picturesOf(job)[0] ? (
+              <IconButton
+                icon="compare"
+                label="Compare with another"
+                onClick={() => setAgainst({ url: blobUrl((picturesOf(job)[0] as Picture).blob), label: job.title ?? "" })}
+              />
+            ) : null}
+            <IconButton
+              icon="trash"
+              label="Forget it"
+              onClick={() => void api.forget(job.id).then(() => setJobs((held) => held?.filter((item) => item.id !== job.id) ?? null), failed)}
+            />
+          </footer>
+        </article>
+      ))}
+      {more ? (
+        <button
+          type="button"
+          className="wide"
+          onClick={() =>
+            void api.history(jobs?.at(-1)?.finished, 40).then((found) => {
+              setJobs((held) => [...(held ?? []), ...found.jobs]);
+              setMore(found.jobs.length === 40);
+            }, failed)
+          }
+        >
+          older
+        </button>
+      ) : null}
+      {jobs && !jobs.length ? <Empty>Nothing has run yet. Press Ctrl+Enter, and every result is kept here with its graph.</Empty> : null}
+    </>
+  );
+}
+
+export function Queue() {
+  const jobs = useRun((state) => state.queue);
+  const paused = useRun((state) => state.paused);
+  const open = jobs.filter((job) => job.state === "queued" || job.state === "running");
+  const then = (work: Promise<unknown>) => void work.then(refreshQueue, failed);
+  return (
+    <>
+      <div className="bar">
+        <button type="button" onClick={() => then(api.queue({ paused: !paused }))}>
+          {paused ? "Go on" : "Pause"}
+        </button>
+        <button type="button" disabled={!open.length} onClick={() => then(api.queue({ clear: true }))}>
+          Clear
+        </button>
+      </div>
+      <ul className="rows">
+        {open.map((job) => (
+          <li key={job.id}>
+            <span className="item">
+              <b>{job.title || "untitled"}</b>
+              <span>{job.state === "running" ? "running" : "waits"}</span>
+            </span>
+            {job.state === "queued" ? <IconButton icon="up" label="To the front" onClick={() => then(api.move(job.id, 0))} /> : null}
+            <IconButton icon="close" label="Cancel" onClick={() => then(api.cancel(job.id))} />
+          </li>
+        ))}
+      </ul>
+      {open.length ? null : <Empty>{paused ? "The queue is paused." : "Nothing waits."}</Empty>}
+    </>
+  );
+}
+
+export function Problems() {
+  const plan = useRun((state) => state.plan);
+  const ran = useRun((state) => state.run.problems);
+  const rows = [...(plan?.problems ?? []), ...(plan?.lints ?? []), ...ran];
+  const go = (problem: Problem) => {
+    const top = problem.where?.path?.split(/[/[]/)[0];
+    if (!top) return;
+    useUi.getState().set({ selected: [top] });
+    canvas().fit([top]);
+  };
+  return (
+    <>
+      <ul className="rows problems">
+        {rows.map((problem, index) => (
+          <li key={index} className={problem.severity === "lint" ? "lint" : "wrong"}>
+            <button type="button" className="item" onClick={() => go(problem)}>
+              <b>{[problem.where?.path, problem.where?.socket].filter(Boolean).join(".") || problem.code}</b>
+              <span>{problem.message}</span>
+            </button>
+            {problem.mend ? (
+              problem.mend.edits.length ? (
+                <button type="button" className="mend" onClick={() => applyMend(problem)}>
+                  {problem.mend.text}
+                </button>
+              ) : (
+                <em>{problem.mend.text}</em>
+              )
+            ) : null}
+            {problem.report ? (
+              <details>
+                <summary>report</summary>
+                <pre>{problem.report}</pre>
+              </details>
+            ) : null}
+          </li>
+        ))}
+      </ul>
+      {rows.length ? null : <Empty>Nothing is wrong.</Empty>}
+    </>
+  );
+}
+
+/** The workflow's parameters alone, by group: what a person who only wants pictures needs. */
+export function Form() {
+  const document = useDocument(documentOf);
+  const specs = useCatalogue((state) => state.specs);
+  const drawn = useRun((state) => state.plan?.drawn);
+  const scope = useDocument((state) => graphOf(state) !== documentOf(state));
+  const parameters = Object.entries(document.parameters ?? {}).sort(([, a], [, b]) => (a.order ?? 99) - (b.order ?? 99));
+  if (scope) return <Empty>Leave the sub-graph (Esc) to see the form.</Empty>;
+  if (!parameters.length) return <Empty>Select a node and press “show in the form” on an input.</Empty>;
+  const groups = [...new Set(parameters.map(([, parameter]) => parameter.group ?? ""))];
+  return (
+    <>
+      {groups.map((group) => (
+        <section key={group} className="form">
+          {group ? <h3>{group}</h3> : null}
+          {parameters
+            .filter(([, parameter]) => (parameter.group ?? "") === group)
+            .map(([name, parameter]) => {
+              const end = parseEnd(parameter.to[0] ?? "");
+              const json = document.nodes[end.node];
+              const input = json && specOf(json, document, specs)?.inputs.find((item) => item.name === end.output);
+              if (!json || !input) return null;
+              const [low, high, step] = parameter.range ?? [];
+              const bounded = parameter.range ? { ...input, widget: { ...input.widget, low, high, step, soft: undefined } } : input;
+              return (
+                <div className="input" key={name}>
+                  <Widget
+                    node={end.node}
+                    type={json.type}
+                    input={bounded}
+                    source={json.inputs[end.output]}
+                    drawn={drawn?.[`${end.node}.${end.output}`]}
+                    label={parameter.label ?? name}
+                    live
+                  />
+                </div>
+              );
+            })}
+        </section>
+      ))}
+    </>
+  );
+}
+

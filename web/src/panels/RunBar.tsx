@@ -1,0 +1,83 @@
+import { duration, forecastLine } from "../run/state";
+import { interrupt, run } from "../state/actions";
+import { useRun } from "../state/run";
+import { useUi } from "../state/ui";
+import { Icon } from "../ui/icons";
+
+/** Run, what it will cost, how far it is, what waits. */
+export function RunBar() {
+  const plan = useRun((state) => state.plan);
+  const held = useRun((state) => state.run);
+  const queue = useRun((state) => state.queue);
+  const connected = useRun((state) => state.connected);
+  const server = useRun((state) => state.server);
+  const running = held.state === "running";
+  const open = queue.filter((job) => job.state === "queued" || job.state === "running").length;
+  const problems = plan?.problems.length ?? 0;
+  const advice = plan?.lints.length ?? 0;
+  const share = progress(held);
+  return (
+    <footer className="run-bar">
+      <div className="run-progress" aria-hidden="true">
+        <span style={{ width: running ? `${share * 100}%` : 0 }} />
+      </div>
+      <button type="button" className="run" onClick={() => void run()} title="Run (Ctrl+Enter)" data-action="run">
+        <Icon name="run" /> Run
+      </button>
+      {running ? (
+        <button type="button" className="stop" onClick={() => void interrupt()} title="Stop (Ctrl+Alt+Enter)">
+          <Icon name="stop" /> Stop
+        </button>
+      ) : null}
+      <p className="forecast" role="status" aria-live="polite" data-forecast>
+        {running ? runningLine(held) : plan ? forecastLine(plan) : "planning…"}
+      </p>
+      {problems ? (
+        <button type="button" className="chip wrong" onClick={() => useUi.getState().togglePanel("problems")}>
+          <Icon name="problems" size={14} /> {problems}
+        </button>
+      ) : null}
+      {advice ? (
+        <button type="button" className="chip" onClick={() => useUi.getState().togglePanel("problems")}>
+          advice {advice}
+        </button>
+      ) : null}
+      <span className="space" />
+      {!running && held.state ? <span className={`last ${held.state}`}>{lastLine(held)}</span> : null}
+      {open > 0 ? (
+        <button type="button" className="chip" onClick={() => useUi.getState().togglePanel("queue")}>
+          <Icon name="queue" size={14} /> {open} in the queue
+        </button>
+      ) : null}
+      <span className={`line ${connected ? "" : "off"}`} title={connected ? "connected" : "the server does not answer; trying again"}>
+        {connected ? (server ? `${server.numerics.device} · ${server.numerics.dtype}` : "") : "reconnecting…"}
+      </span>
+    </footer>
+  );
+}
+
+type Run = ReturnType<typeof useRun.getState>["run"];
+
+/** Steps done, the one under way counted by its own progress. */
+export function progress(held: Run): number {
+  const total = held.planned ? held.planned.run + held.planned.maybe : 0;
+  if (!total) return 0;
+  const part = Object.values(held.nodes).reduce(
+    (sum, node) => sum + (node.phase === "running" && node.total ? node.done / node.total : 0),
+    0,
+  );
+  return Math.min(1, (held.finishedSteps + Math.min(1, part)) / total);
+}
+
+function runningLine(held: Run): string {
+  const total = held.planned ? held.planned.run + held.planned.maybe : 0;
+  const left = Object.values(held.nodes).find((node) => node.phase === "running" && node.left)?.left;
+  const now = Object.entries(held.nodes).find(([path, node]) => node.phase === "running" && !/[/[]/.test(path))?.[0];
+  return [total ? `${held.finishedSteps} of ${total} nodes` : "starting", now, left ? `${duration(left)} left` : ""].filter(Boolean).join(" · ");
+}
+
+function lastLine(held: Run): string {
+  const words: Record<string, string> = { succeeded: "done", partial: "partly done" };
+  const state = held.state ?? "";
+  return `${words[state] ?? state}${held.seconds === null ? "" : ` in ${duration(held.seconds)}`}`;
+}

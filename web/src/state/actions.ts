@@ -1,0 +1,178 @@
+/** What the editor does with the server: plan on every edit, run, cancel, open, save. */
+
+import { mend as mendCommand } from "../document/operations";
+import { api, ApiError, type RunOptions } from "../protocol/http";
+import { Socket } from "../protocol/socket";
+import type { Job, Problem, WorkflowJson } from "../protocol/types";
+import { START } from "../run/state";
+import { specsNow, useCatalogue } from "./catalogue";
+import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
+import { useRun } from "./run";
+import { complain, say } from "./ui";
+
+export const failed = (error: unknown): void => {
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  if (error instanceof ApiError) complain(error.problems);
+  else complain(error instanceof TypeError ? "the server does not answer; trying again" : String(error));
+};
+
+/** The workflow as the server gets it. */
+export const outgoing = (): WorkflowJson => documentNow();
+
+// ------------------------------------------------------------------------------------------------------------- plan
+
+const QUIET = 50; // ms after the last edit
+let timer: ReturnType<typeof setTimeout> | undefined;
+let asked: AbortController | null = null;
+
+/** Plan soon: once for a burst of edits, the answer to the last one wins. */
+export function planSoon(): void {
+  clearTimeout(timer);
+  timer = setTimeout(() => void planNow(), QUIET);
+}
+
+async function planNow(): Promise<void> {
+  asked?.abort();
+  const mine = new AbortController();
+  asked = mine;
+  try {
+    const plan = await api.plan(outgoing(), undefined, mine.signal);
+    if (asked === mine) useRun.getState().setPlan(plan);
+  } catch (error) {
+    if (error instanceof ApiError && asked === mine) {
+      useRun.getState().setPlan({ steps: [], seconds: null, problems: error.problems, lints: [] });
+    } // anything else: the line is down, the socket says so
+  }
+}
+
+/** Plan whenever something changed that may change what runs. */
+export function watchDocument(): () => void {
+  return useDocument.subscribe((state, before) => {
+    if (!samePlan(documentOf(state), documentOf(before))) planSoon();
+  });
+}
+
+// -------------------------------------------------------------------------------------------------------------- run
+
+export async function run(options: RunOptions & { first?: boolean } = {}): Promise<Job | null> {
+  useDocument.getState().settle();
+  const { first, ...rest } = options;
+  try {
+    const title = documentNow().title;
+    const job = await api.submit(outgoing(), { ...(title ? { title } : {}), ...rest });
+    if (first && (job.position ?? 0) > 0) await api.move(job.id, 0);
+    return job;
+  } catch (error) {
+    failed(error);
+    return null;
+  }
+}
+
+export async function interrupt(): Promise<void> {
+  const { run: held, queue } = useRun.getState();
+  const id = held.state === "running" ? held.job : queue.find((job) => job.state === "running" || job.state === "queued")?.id;
+  if (!id) return;
+  try {
+    await api.cancel(id);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+export async function refreshQueue(): Promise<void> {
+  try {
+    const { queue } = await api.state();
+    useRun.getState().setQueue(queue.jobs, queue.paused);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** What a job has shown so far, as the run: after a reload, or when a result of the history is opened. */
+export function showJob(job: Job): void {
+  const pictures = Object.fromEntries(
+    Object.entries(job.pictures ?? {}).flatMap(([path, outputs]) => {
+      const found = Object.entries(outputs).find(([name]) => name !== "mask") ?? Object.entries(outputs)[0];
+      return found ? [[path, found[1]]] : [];
+    }),
+  );
+  useRun.getState().setRun({ ...START, job: job.id, state: job.state, pictures });
+}
+
+// ----------------------------------------------------------------------------------------------------------- connect
+
+/** Everything from the start: the snapshot, the nodes, the socket that keeps both up to date. */
+export async function connect(): Promise<void> {
+  const state = await api.state();
+  useRun.getState().setServer(state);
+  const catalogue = await api.nodes();
+  useCatalogue.getState().load(catalogue);
+  const running = state.queue.jobs.find((job) => job.state === "running");
+  if (running) showJob(await api.job(running.id));
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new Socket(`${scheme}//${location.host}/ws`, {
+    event: (event) => {
+      const again = useRun.getState().take(event);
+      if (again) void refreshQueue();
+      if (event.event === "job_finished" || event.event === "files_changed") planSoon();
+    },
+    preview: (preview) => useRun.getState().preview(preview),
+    snapshot: () => void catchUp(),
+    connected: (yes) => {
+      const was = useRun.getState().connected;
+      useRun.getState().setConnected(yes);
+      if (yes && !was) planSoon();
+    },
+  });
+  socket.start(state.epoch, state.seq);
+}
+
+/** The server is a new one, or we were away for too long: what is on the page may be old. */
+async function catchUp(): Promise<void> {
+  try {
+    const state = await api.state();
+    useRun.getState().setServer(state);
+    const { run: held } = useRun.getState();
+    const running = state.queue.jobs.find((job) => job.state === "running");
+    if (running && running.id !== held.job) showJob(await api.job(running.id));
+    else if (held.job && held.state === "running") showJob(await api.job(held.job));
+    planSoon();
+  } catch (error) {
+    failed(error);
+  }
+}
+
+// -------------------------------------------------------------------------------------------------------------- mend
+
+export function applyMend(problem: Problem): boolean {
+  const edits = problem.mend?.edits ?? [];
+  const command = edits.length ? mendCommand(documentNow(), specsNow(), edits) : null;
+  return perform(command);
+}
+
+// --------------------------------------------------------------------------------------------------------- workflows
+
+export async function save(name?: string): Promise<boolean> {
+  const tab = tabNow();
+  const wanted = name ?? tab.name;
+  if (!wanted) return false;
+  try {
+    await api.save(wanted, outgoing());
+    useDocument.getState().markSaved(wanted);
+    say(`saved as “${wanted}”`);
+    return true;
+  } catch (error) {
+    failed(error);
+    return false;
+  }
+}
+
+/** The document as a file of the browser's own. */
+export function download(): void {
+  const document_ = documentNow();
+  const link = window.document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([`${JSON.stringify(document_, null, 2)}\n`], { type: "application/json" }));
+  link.download = `${(document_.title || "workflow").replace(/[\\/:*?"<>|]/g, "_")}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}

@@ -1,0 +1,96 @@
+import { create } from "zustand";
+import type { Job, Plan, Preview, Problem, ServerState, WireEvent } from "../protocol/types";
+import { type Outlook, outlooks, reduce, reduceQueue, type RunState, START } from "../run/state";
+
+export interface PreviewPicture {
+  url: string;
+  width: number;
+  height: number;
+}
+
+interface RunStore {
+  run: RunState;
+  queue: Job[];
+  paused: boolean;
+  plan: Plan | null;
+  outlooks: Record<string, Outlook>;
+  /** Problems and advice of the plan, by the node's path. */
+  problems: Record<string, Problem[]>;
+  previews: Record<string, PreviewPicture>;
+  connected: boolean;
+  server: ServerState | null;
+  setPlan(plan: Plan): void;
+  setServer(state: ServerState): void;
+  setQueue(jobs: Job[], paused: boolean): void;
+  /** Take an event in; true when the queue has to be fetched again. */
+  take(event: WireEvent): boolean;
+  preview(preview: Preview): void;
+  setRun(run: RunState): void;
+  setConnected(yes: boolean): void;
+}
+
+export const useRun = create<RunStore>((set, get) => ({
+  run: START,
+  queue: [],
+  paused: false,
+  plan: null,
+  outlooks: {},
+  problems: {},
+  previews: {},
+  connected: true,
+  server: null,
+  setPlan: (plan) => set({ plan, outlooks: outlooks(plan), problems: byNode([...plan.problems, ...plan.lints]) }),
+  setServer: (server) => set({ server, queue: server.queue.jobs, paused: server.queue.paused }),
+  setQueue: (queue, paused) => set({ queue, paused }),
+  setRun: (run) => set({ run }),
+  setConnected: (connected) => set({ connected }),
+  take: (event) => {
+    const state = get();
+    const run = reduce(state.run, event);
+    const queue = reduceQueue(state.queue, event);
+    const patch: Partial<RunStore> = {};
+    if (run !== state.run) patch.run = run;
+    if (queue && queue !== state.queue) patch.queue = queue;
+    if (event.job === run.job && OVER.has(event.event)) {
+      const over = event.event === "step_finished" ? [String(event.path)] : Object.keys(state.previews);
+      patch.previews = Object.fromEntries(Object.entries(state.previews).filter(([path]) => !over.includes(path)));
+      for (const path of over) {
+        const held = state.previews[path];
+        if (held) setTimeout(() => URL.revokeObjectURL(held.url), 1000); // it may still be on screen in this frame
+      }
+    }
+    set(patch);
+    return queue === null;
+  },
+  preview: (preview) => {
+    const url = URL.createObjectURL(preview.picture);
+    const image = new Image();
+    const wanted = () => {
+      const { run } = get();
+      return run.job === preview.job && run.nodes[preview.path]?.phase === "running";
+    };
+    image.onload = () => {
+      if (!wanted()) return URL.revokeObjectURL(url);
+      const held = get().previews[preview.path];
+      if (held) setTimeout(() => URL.revokeObjectURL(held.url), 1000);
+      const picture = { url, width: image.naturalWidth, height: image.naturalHeight };
+      set((state) => ({ previews: { ...state.previews, [preview.path]: picture } }));
+    };
+    image.onerror = () => URL.revokeObjectURL(url);
+    if (wanted()) image.src = url;
+    else URL.revokeObjectURL(url);
+  },
+}));
+
+const OVER = new Set(["step_finished", "step_failed", "job_finished", "job_started"]);
+
+function byNode(problems: Problem[]): Record<string, Problem[]> {
+  const found: Record<string, Problem[]> = {};
+  for (const problem of problems) {
+    const path = problem.where?.path ?? "";
+    (found[path] ??= []).push(problem);
+    const top = path.split(/[/[]/)[0] ?? path;
+    if (top !== path) (found[top] ??= []).push(problem);
+  }
+  return found;
+}

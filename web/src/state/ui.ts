@@ -1,0 +1,100 @@
+import { create } from "zustand";
+import type { Problem, Spot, TypeJson } from "../protocol/types";
+
+export type Panel = "workflows" | "models" | "history" | "queue" | "problems" | "form";
+
+export interface Wiring {
+  node: string;
+  handle: string;
+  type: "source" | "target";
+  carries: TypeJson;
+}
+
+/** What a palette is opened for: a place on the canvas, and perhaps the wire that was dropped there. */
+export interface PaletteRequest {
+  at: Spot;
+  wire?: Wiring;
+}
+
+export interface Toast {
+  id: number;
+  text: string;
+  kind: "info" | "error";
+  action?: { label: string; run: () => void };
+}
+
+export interface Viewing {
+  pictures: { url: string; label: string }[];
+  at: number;
+  against?: number;
+}
+
+interface UiState {
+  selected: string[];
+  panel: Panel | null;
+  palette: PaletteRequest | null;
+  commands: boolean;
+  cheatSheet: boolean;
+  viewing: Viewing | null;
+  theme: "dark" | "light";
+  minimap: boolean;
+  toasts: Toast[];
+  /** The wire that is being dragged: sockets that cannot take it are greyed. */
+  wiring: Wiring | null;
+  /** Edges along the path under the pointer. */
+  lit: ReadonlySet<string>;
+  set(patch: Partial<UiState>): void;
+  togglePanel(panel: Panel): void;
+  toast(text: string, kind?: Toast["kind"], action?: Toast["action"]): void;
+  dismiss(id: number): void;
+}
+
+const stored = (key: string): string | null => {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // storage may be switched off
+  }
+};
+
+export function remember(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // then it is not remembered
+  }
+}
+
+let toasts = 0;
+
+export const useUi = create<UiState>((set, get) => ({
+  selected: [],
+  panel: null,
+  palette: null,
+  commands: false,
+  cheatSheet: false,
+  viewing: null,
+  theme: stored("weft.theme") === "light" ? "light" : "dark",
+  minimap: stored("weft.minimap") !== "off",
+  toasts: [],
+  wiring: null,
+  lit: new Set(),
+  set: (patch) => set(patch),
+  togglePanel: (panel) => set({ panel: get().panel === panel ? null : panel }),
+  toast: (text, kind = "info", action) => {
+    const id = ++toasts;
+    set((state) => ({ toasts: [...state.toasts.slice(-3), { id, text, kind, action }] }));
+    setTimeout(() => get().dismiss(id), kind === "error" ? 12_000 : 5000);
+  },
+  dismiss: (id) => set((state) => ({ toasts: state.toasts.filter((toast) => toast.id !== id) })),
+}));
+
+export const say = (text: string, action?: Toast["action"]): void => useUi.getState().toast(text, "info", action);
+export const complain = (problems: Problem[] | string): void => {
+  if (typeof problems === "string") return useUi.getState().toast(problems, "error");
+  for (const problem of problems.slice(0, 2)) {
+    const spot = [problem.where?.path, problem.where?.socket].filter(Boolean).join(".");
+    const next = problem.mend?.text ? ` → ${problem.mend.text}` : "";
+    useUi.getState().toast(`${spot ? `${spot}: ` : ""}${problem.message}${next}`, "error");
+  }
+};

@@ -1,0 +1,60 @@
+import { type ReactNode, useEffect, useRef } from "react";
+import { Icon, type IconName } from "./icons";
+
+export function IconButton(props: {
+  icon: IconName;
+  label: string;
+  onClick: () => void;
+  pressed?: boolean;
+  disabled?: boolean;
+  badge?: number;
+}) {
+  return (
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={props.label}
+      title={props.label}
+      aria-pressed={props.pressed}
+      disabled={props.disabled}
+      onClick={props.onClick}
+    >
+      <Icon name={props.icon} />
+      {props.badge ? <span className="badge">{props.badge}</span> : null}
+    </button>
+  );
+}
+
+/** A dialog over the page: Escape or a press beside it closes, focus goes in and comes back. */
+export function Dialog(props: { label: string; className?: string; onClose: () => void; children: ReactNode }) {
+  const box = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const dialog = box.current;
+    const before = document.activeElement;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      if (before instanceof HTMLElement) before.focus({ preventScroll: true });
+    };
+  }, []);
+  return (
+    <dialog
+      ref={box}
+      aria-label={props.label}
+      className={`dialog ${props.className ?? ""}`}
+      onCancel={(event) => {
+        event.preventDefault();
+        props.onClose();
+      }}
+      onPointerDown={(event) => {
+        if (event.target === box.current) props.onClose();
+      }}
+    >
+      {props.children}
+    </dialog>
+  );
+}
+
+export function Empty({ children }: { children: ReactNode }) {
+  return <p className="empty">{children}</p>;
+}

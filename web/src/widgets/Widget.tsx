@@ -1,0 +1,124 @@
+import { type KeyboardEvent, memo, useState } from "react";
+import { setValue } from "../document/operations";
+import { nameOf } from "../document/specs";
+import { isLink, literal } from "../document/wires";
+import type { InputSpec, Json, Source } from "../protocol/types";
+import { perform, scopeNow, useDocument } from "../state/document";
+import { ChoiceField, type FieldProps, NumberField, SeedField, TextField, ToggleField } from "./fields";
+
+interface WidgetProps {
+  node: string;
+  type: string;
+  input: InputSpec;
+  source: Source | undefined;
+  drawn?: number | string;
+  /** Alive from the start (inspector, form), or inert text until the pointer or the focus comes (canvas). */
+  live?: boolean;
+  label?: string;
+}
+
+const LIVE_CHOICES = new Set(["model", "file", "choices"]);
+
+/** What an input shows at rest. */
+export function textOf(value: Json | undefined, drawn?: number | string): string {
+  if (value === undefined || value === null) return "–";
+  if (value === "random" || value === "increment") return drawn === undefined ? value : `${drawn} ⟳`;
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (typeof value === "object") return JSON.stringify(value);
+  return String(value);
+}
+
+/** The widget of one input: its value in words at rest, the real control under the pointer or the focus. */
+export const Widget = memo(function Widget({ node, type, input, source, drawn, live, label }: WidgetProps) {
+  const [awake, setAwake] = useState(false);
+  const value = source === undefined ? input.default : literal(source);
+  const name = label ?? input.name;
+  const multiline = input.widget?.kind === "text" || input.widget?.kind === "prompt";
+  const wired = isLink(source);
+  if (wired && !multiline) {
+    return (
+      <span className="rest wired">
+        <span className="name">{name}</span>
+        <span className="value">wired</span>
+      </span>
+    );
+  }
+  if (wired) return <span className="rest text wired">{`${name}: wired`}</span>;
+  if (!live && !awake) {
+    const wake = () => setAwake(true);
+    const text = textOf(value, drawn);
+    return (
+      <span
+        className={multiline ? "rest text" : "rest"}
+        tabIndex={0}
+        role="textbox"
+        aria-readonly="true"
+        aria-label={`${name}: ${text}`}
+        data-input={input.name}
+        onPointerEnter={wake}
+        onFocus={wake}
+      >
+        {multiline ? (
+          <span className={value ? "value" : "value empty-text"}>{value ? text : name}</span>
+        ) : (
+          <>
+            <span className="name">{name}</span>
+            <span className="value">{text}</span>
+          </>
+        )}
+      </span>
+    );
+  }
+  const fieldProps: FieldProps = {
+    node,
+    type,
+    input,
+    value,
+    drawn,
+    label: `${node} ${name}`,
+    onChange: (next) => void perform(setValue(scopeNow(), node, input.name, next)),
+    onDone: () => useDocument.getState().settle(),
+  };
+  const kind = nameOf(input.type);
+  const field = multiline ? (
+    <TextField {...fieldProps} rows={live ? 4 : 3} />
+  ) : input.widget?.kind === "seed" ? (
+    <SeedField {...fieldProps} />
+  ) : kind === "bool" ? (
+    <ToggleField {...fieldProps} />
+  ) : kind === "choice" || LIVE_CHOICES.has(input.widget?.kind ?? "") ? (
+    <ChoiceField {...fieldProps} />
+  ) : kind === "int" || kind === "float" ? (
+    <NumberField {...fieldProps} />
+  ) : (
+    <TextField {...fieldProps} />
+  );
+  const sleep = (element: HTMLElement) => {
+    if (!live && !element.contains(document.activeElement)) setAwake(false);
+  };
+  return (
+    <span
+      className={multiline ? "control text" : "control"}
+      data-input={input.name}
+      ref={(element) => {
+        // Woken by the keyboard: the focus, which was on the text at rest, goes on to the control.
+        if (!element || live || element.dataset.seen) return;
+        element.dataset.seen = "yes";
+        if (document.activeElement === document.body && !element.matches(":hover")) {
+          element.querySelector<HTMLElement>("input, select, textarea, button")?.focus();
+        }
+      }}
+      onPointerLeave={(event) => sleep(event.currentTarget)}
+      onBlur={(event) => {
+        const element = event.currentTarget;
+        if (!live && !element.contains(event.relatedTarget) && !element.matches(":hover")) setAwake(false);
+      }}
+      onKeyDown={(event: KeyboardEvent) => {
+        if (event.key === "Escape") (document.activeElement as HTMLElement | null)?.blur();
+      }}
+    >
+      {multiline ? null : <span className="name">{name}</span>}
+      {field}
+    </span>
+  );
+});
