@@ -393,6 +393,14 @@ def fails(thing: Thing, message: str = "no luck") -> Thing:
     raise ValueError(message)
 
 
+@node("toy.picky")
+def picky(thing: Thing, limit: int = 6) -> Thing:
+    """Takes no long text."""
+    if len(thing.text) > limit:
+        raise refuse(f"'{thing.text[:20]}' is longer than {limit}", socket="thing")
+    return Thing(f"({thing.text})")
+
+
 @node("toy.refuse")
 def refuses(thing: Thing) -> Thing:
     """Refuses."""

@@ -22,13 +22,28 @@ KINDS: dict[str, tuple[tuple[str, ...], dict[str, st.SearchStrategy[Any]]]] = {
     "chosen": (("thing", "other"), {"choose": st.sampled_from([0, 1])}),
     "mapped": (("thing",), {}),  # each word of it in a body
     "recipe": (("thing",), {"strength": st.sampled_from([0.5, 1])}),
+    "folded": (("thing",), {}),  # grows until it is long
+}
+# What may go wrong, and what has a result outside.
+HARSH: dict[str, tuple[tuple[str, ...], dict[str, st.SearchStrategy[Any]]]] = {
+    "toy.picky": (("thing",), {"limit": st.sampled_from([1, 4, 20])}),
+    "saved": (("thing",), {"name": st.sampled_from(["one", "two"])}),
 }
 GRAPHS = {
     "each": {
         "nodes": {"m": {"type": "toy.make", "inputs": {}}, "u": {"type": "toy.upper", "inputs": {"thing": wire("m")}}},
         "parameters": {"text": {"to": ["m.text"]}},
         "outputs": {"thing": "u"},
-    }
+    },
+    "grow": {
+        "nodes": {
+            "bang": {"type": "toy.make", "inputs": {"text": "!"}},
+            "add": {"type": "toy.add", "inputs": {"b": wire("bang")}},
+            "long": {"type": "toy.long", "inputs": {"thing": wire("add"), "enough": 4}},
+        },
+        "parameters": {"thing": {"to": ["add.a"]}},
+        "outputs": {"thing": "add", "long": "long"},
+    },
 }
 
 
@@ -56,7 +71,7 @@ class World:
 
 def _nodes(index: int, box: Box) -> dict[str, Any]:
     name = f"n{index}"
-    sockets = KINDS[box.kind][0]
+    sockets = (KINDS.get(box.kind) or HARSH[box.kind])[0]
     wires = {socket: wire(f"n{source}") for socket, source in zip(sockets, box.reads, strict=True)}
     values = dict(box.values)
 
@@ -95,14 +110,22 @@ def _nodes(index: int, box: Box) -> dict[str, Any]:
                 f"{name}p": {"type": "toy.plan", "inputs": {**wires, **values}},
                 name: {"type": "toy.follow", "inputs": {"plan": wire(f"{name}p")}},
             }
+        case "folded":
+            fold = {"type": "fold", "body": "#grow", "max": 3, "until": "long", "inputs": wires}
+            return {f"{name}f": fold, name: {"type": "toy.maybe", "inputs": {"thing": wire(f"{name}f.thing")}}}
+        case "saved":
+            return {
+                f"{name}e": {"type": "toy.save", "inputs": {**wires, **values}},
+                name: {"type": "toy.maybe", "inputs": wires},
+            }
     return {name: made(box.kind, **wires, **values)}
 
 
 @st.composite
-def boxes(draw: Any, before: int) -> Box:
-    kinds = [kind for kind, (reads, _) in KINDS.items() if before or not reads]
-    kind = draw(st.sampled_from(kinds))
-    reads, literals = KINDS[kind]
+def boxes(draw: Any, before: int, harsh: bool = False) -> Box:
+    known = {**KINDS, **HARSH} if harsh else KINDS
+    kind = draw(st.sampled_from([kind for kind, (reads, _) in known.items() if before or not reads]))
+    reads, literals = known[kind]
     return Box(
         kind,
         tuple(draw(st.integers(0, before - 1)) for _ in reads),
@@ -112,9 +135,9 @@ def boxes(draw: Any, before: int) -> Box:
 
 
 @st.composite
-def worlds(draw: Any, most: int = 8) -> World:
+def worlds(draw: Any, most: int = 8, harsh: bool = False) -> World:
     count = draw(st.integers(1, most))
-    return World([draw(boxes(index)) for index in range(count)])
+    return World([draw(boxes(index, harsh)) for index in range(count)])
 
 
 @st.composite

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.events import StepFinished, StepStarted, ran
+from engine.events import AlreadySaved, Saved, StepBlocked, StepFailed, StepFinished, StepStarted, ran
 from engine.graph import bind
 from engine.memory import Memory
 from engine.places import Places
@@ -56,6 +56,10 @@ def same(one, other) -> bool:
     )
 
 
+def blamed(result) -> set[tuple[str, str | None]]:
+    return {(problem.code, problem.where.path) for problem in result.problems}
+
+
 def idle(session) -> bool:
     return all(not resident.in_use for resident in session.engine.memory.budget("cpu").residents.values())
 
@@ -85,9 +89,7 @@ def test_only_what_changed_and_what_follows_it_runs(history):
             graph = bind(work, REGISTRY)
             changed = {path for path in graph.steps if before.get(path) != work.nodes.get(path)}
             # What a wire looks through (a bypassed node) is no step: its readers read another node now.
-            changed |= (
-                {p for p, s in graph.steps.items() if dict(s.sources) != sources.get(p)} if before else set()
-            )
+            changed |= {p for p, s in graph.steps.items() if dict(s.sources) != sources.get(p)} if before else set()
             allowed = changed.union(*(graph.descendants(path) for path in changed)) if changed else set()
             roots = {path.partition("/")[0] for path in result.ran}
             # A branch that a switch had not chosen before was never run.
@@ -109,6 +111,24 @@ def test_the_same_again_runs_nothing_that_is_still_there(world, limit):
         assert promised <= set(again.ran) <= promised | maybe or set(again.ran) == promised
         if limit > 10**6:
             assert again.ran == []
+
+
+@few
+@given(first=worlds(harsh=True), second=worlds(harsh=True), limit=st.sampled_from([0, 2**24]))
+def test_what_fails_fails_alike_and_everything_else_is_there(first, second, limit):
+    with engine(limit) as session:
+        for world in (first, second, first):
+            result, alone = session.run(workflow(world)), clean(world)
+            assert (result.state, blamed(result)) == (alone.state, blamed(alone))
+            assert same(result, alone)
+            # Every save has its file, with what a first run writes into it.
+            saves = {f"n{i}e": box for i, box in enumerate(world.boxes) if box.kind == "saved"}
+            written = {e.path: e.files for e in result.events if isinstance(e, Saved | AlreadySaved)}
+            assert written.keys() == {e.path for e in alone.events if isinstance(e, Saved)} <= saves.keys()
+            assert all(Path(file).is_file() for files in written.values() for file in files)
+            ended = {e.path for e in result.events if isinstance(e, StepBlocked | StepFailed)}
+            assert all(path in ended or path in written for path in saves)
+            assert idle(session)
 
 
 @few
