@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench import worlds
 from bench.measure import Row, interleaved, repeated
 from engine.graph import bind
@@ -21,12 +23,13 @@ class Planner:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.records = Records()
-        self.places = Places()
+        self.places = registry.places(Places())
         self.numerics = Numerics("cpu", threads=1)
+        self.light: dict[str, Any] = {}  # as in a session: light nodes that were called before are not called again
 
     def __call__(self, workflow: Workflow) -> Plan:
         graph = bind(workflow, self.registry)
-        setting = Setting(self.numerics, self.records, self.places, self.registry.types, light_memo={})
+        setting = Setting(self.numerics, self.records, self.places, self.registry.types, light_memo=self.light)
         return Frontier(graph, setting).snapshot()
 
 

@@ -62,7 +62,7 @@ def test_the_command_line_is_measured_in_processes_of_its_own(small_starter, mon
 
 def test_the_engine_makes_the_pipelines_picture_with_the_pipelines_forwards(small_starter, monkeypatch):
     monkeypatch.setenv("WEFT_HOME", str(small_starter))
-    rows = {row.name: row for row in whole(starter.rows(pairs=1, steps=2, cold=False), "starter")}
+    rows = {row.name: row for row in whole(starter.rows(pairs=1, steps=2, branched=2, cold=False), "starter")}
     assert rows["pictures that are bit-equal to the pipeline's"].ratio == 1
     assert [row.measured for name, row in rows.items() if name.startswith("forwards of")] == [2, 2, 1]
     assert all(row.ratio == 1 for name, row in rows.items() if name.startswith("forwards of"))
