@@ -16,6 +16,7 @@ import dataclasses
 import queue
 import secrets
 import threading
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -313,18 +314,20 @@ class Session:
         }
         return dataclasses.replace(workflow, nodes=net(workflow, ""), graphs=graphs), drawn
 
-    def _takes_seed(self, workflow: Workflow, node: Node, socket: str) -> bool:
+    def _takes_seed(self, workflow: Workflow, node: Node, socket: str, inside: frozenset[str] = frozenset()) -> bool:
         """Is the input a seed, or a parameter of an inner graph that feeds one?"""
-        inner = workflow.net(node.body or node.type) if node.body or node.type.startswith("#") else None
+        graph = node.body or node.type
+        if graph in inside:
+            return False  # graphs that contain each other: `bind` tells
+        inner = workflow.net(graph) if node.body or node.type.startswith("#") else None
         if inner is None:
             spec = self.engine.registry.get(node.type)
             item = spec.by_name.get(socket) if spec else None
             return item is not None and item.widget.get("kind") == "seed"
         for target in inner.parameters[socket].to if socket in inner.parameters else ():
             name, _, deeper = target.rpartition(".")
-            # A graph that contains itself is told by `bind`; its own node is not followed here.
             below = inner.nodes.get(name)
-            if below is not None and below.type != node.type and self._takes_seed(workflow, below, deeper):
+            if below is not None and self._takes_seed(workflow, below, deeper, inside | {graph}):
                 return True
         return False
 
@@ -442,7 +445,9 @@ class Session:
         except WeftError as error:
             job.tell(JobFinished(job=job.id, state="failed", problems=error.problems))
         except BaseException as error:
-            problem = fail("node.raised", f"the engine failed: {type(error).__name__}: {error}").problem
+            report = "".join(traceback.format_exception(error))
+            message = f"the engine failed: {type(error).__name__}: {error}"
+            problem = fail("node.raised", message, mend="this is a bug of Weft: send the report", report=report).problem
             job.tell(JobFinished(job=job.id, state="failed", problems=(problem,)))
             raise
 

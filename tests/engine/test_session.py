@@ -95,6 +95,16 @@ def test_a_seed_inside_an_instance_or_a_body_is_drawn_too(session):
     assert result["k"].text == f"{seeds['#each/s.seed']}x {seeds['#each/s.seed']}y"
 
 
+def test_graphs_that_contain_each_other_are_told_and_not_followed_for_ever(session):
+    def around(other):
+        nodes = {"i": box(f"#{other}"), "s": box("toy.seeded")}
+        return {"nodes": nodes, "parameters": {"seed": {"to": ["i.seed"]}}, "outputs": {}}
+
+    work = flow({"x": box("#a", seed="random")}, graphs={"a": around("b"), "b": around("a")})
+    with pytest.raises(WeftError, match="contains itself"):
+        session.run(work)
+
+
 def test_a_refused_job_uses_no_seed_up(session):
     nodes = {"s": box("toy.seeded", seed="random"), "r": box("toy.read", name="gone.txt")}
     work = flow(nodes, outputs={"s": "s", "r": "r"})
