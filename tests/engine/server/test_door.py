@@ -4,10 +4,12 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import stat
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from engine.errors import WeftError
 from engine.server import uploads
 from engine.server.door import Door, load_token, split_host
 from engine.server.main import is_loopback
+from engine.server.routes import ROUTES
 from tests.engine.flows import box
 from tests.engine.server.painted import document, png
 
@@ -422,3 +425,21 @@ def test_a_host_is_read_strictly(host, name):
 )
 def test_only_the_loopback_is_this_machine_alone(host, ours):
     assert is_loopback(host) is ours
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_every_threat_of_the_page_names_a_test_that_is_there():
+    here = Path(__file__).parent
+    page = (here.parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    rules = {name for file in here.glob("test_*.py") for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)}
+    named = re.findall(r"`(test_\w+)` \|$", page, re.M)
+    assert len(named) > 25 and set(named) <= rules
+
+
+def test_every_address_stands_in_the_documentation():
+    page = (Path(__file__).parents[3] / "docs" / "server.md").read_text(encoding="utf-8")
+    for one in ROUTES:
+        path = re.sub(r"{(\w+):[^}]*}", r"{\1}", one.path)
+        assert f"`{one.method} {path}`" in page
