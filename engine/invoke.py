@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where, fail
 from engine.memory import Memory, is_out_of_memory, probe, set_threads_once
-from engine.node import NodeSpec, arguments, named_outputs, resolve
+from engine.node import NodeSpec, arguments, is_a, outputs_of
 from engine.numerics import Numerics
 from engine.run import Leasable, Run, State
-from engine.sockets import Type, TypeSpec
+from engine.sockets import TypeSpec
 from engine.values import content_digest, loaded_torch, summaries, versions
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class LocalInvoker:
             if kind.name not in self.types or (value is None and item.default is None):
                 continue
             ones = value.values() if item.gather == "named" else value if item.gather else (value,)
-            wrong = next((one for one in ones if not self.is_a(one, kind)), _NONE_WRONG)
+            wrong = next((one for one in ones if not is_a(one, kind, self.types)), _NONE_WRONG)
             if wrong is not _NONE_WRONG:
                 name = type(wrong).__name__ if wrong is not None else "nothing"
                 raise fail(
@@ -223,36 +223,7 @@ class LocalInvoker:
 
     def outputs(self, spec: NodeSpec, result: Any) -> dict[str, Any]:
         """The outputs by name, each of the declared type."""
-        try:
-            outputs = named_outputs(spec, result)
-        except (TypeError, ValueError):
-            outputs = {}
-        if len(outputs) != len(spec.outputs):
-            wanted = ", ".join(out.name for out in spec.outputs)
-            raise fail("node.returned", f"'{spec.id}' must return {wanted}, it returned {_brief(result)}")
-        for out in spec.outputs:
-            if not self.is_a(outputs[out.name], out.type):
-                raise fail(
-                    "node.returned",
-                    f"'{spec.id}' declares that '{out.name}' is {out.type}, but returned {_brief(outputs[out.name])}",
-                    socket=out.name,
-                    mend="the fault is the node's: tell the author of its pack",
-                )
-        return outputs
-
-    def is_a(self, value: Any, kind: Type) -> bool:
-        """Is the value of the declared type? Unknown types pass: their pack is not here to ask."""
-        if value is None:
-            return kind.optional
-        if kind.name == "list":
-            return isinstance(value, list | tuple) and all(self.is_a(item, kind.args[0]) for item in value)
-        plain: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
-        if kind.name in plain:
-            return isinstance(value, plain[kind.name]) and not (kind.name == "int" and isinstance(value, bool))
-        if kind.name == "choice":
-            return value in kind.choices
-        spec = self.types.get(kind.name)
-        return spec is None or isinstance(value, resolve(spec.path))
+        return outputs_of(spec, result, self.types, _brief)
 
 
 _NONE_WRONG = object()

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
+from engine.node.check import is_a, outputs_of
 from engine.node.declaration import bypassed, check_declaration, dotted, read_spec, title_of
 from engine.node.literals import coerce, dress, fitted
 from engine.node.spec import (
@@ -83,8 +84,10 @@ __all__ = [
     "coerce",
     "dress",
     "fitted",
+    "is_a",
     "named_outputs",
     "node",
+    "outputs_of",
     "plain_default",
     "resolve",
     "spec_of",

@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import Problem, WeftError, Where, fail
 from engine.graph import Bound, Const, Free, Graph, Keyed, Out, Several
 from engine.keys import canonical, output_id, step_key, template_from_json
-from engine.node import Input, NodeSpec, arguments, dress, fitted, named_outputs, resolve
+from engine.node import Input, NodeSpec, arguments, dress, fitted, outputs_of, resolve
 from engine.places import file_id
 from engine.plan.state import Live, Order, Scope, Setting
 from engine.sockets import PLAIN, Ref, check_same, facts_of, holes
@@ -203,7 +203,7 @@ class Forward:
                     return known
         args, kwargs = arguments(spec, inputs)
         try:
-            outputs = named_outputs(spec, spec.function(*args, **kwargs))
+            outputs = outputs_of(spec, spec.function(*args, **kwargs), self.setting.types)
         except WeftError:
             raise
         except Exception as error:

@@ -6,8 +6,9 @@ import torch
 from engine.errors import Cancelled, WeftError
 from engine.invoke import EngineRun, Hooks, LocalInvoker, Stopwatch, ambient, using_ambient
 from engine.memory import Memory
+from engine.node import is_a
 from engine.numerics import Numerics
-from engine.sockets import Type, list_of
+from engine.sockets import Ref, Type, list_of
 from tests.engine import toys
 from tests.engine.toys import Grid, Other, SpecialThing, Thing
 
@@ -85,10 +86,22 @@ def test_a_node_that_lies_is_the_one_blamed(invoker, run, function, message):
         ("left", Type("choice", choices=("up", "down")), False),
         (object(), Type("any"), True),
         (object(), Type("pack/Unheard"), True),
+        (True, Type("float"), False),
+        (None, Type("any"), True),
+        (Ref("not there yet"), Type("Thing"), True),
     ],
 )
-def test_is_a(invoker, value, kind, right):
-    assert invoker.is_a(value, kind) is right
+def test_is_a(registry, value, kind, right):
+    assert is_a(value, kind, registry.types) is right
+
+
+def test_a_light_node_that_lies_is_blamed_as_well(session):
+    from tests.engine.flows import box, flow
+
+    nodes = {"liar": box("toy.light_lie"), "r": box("toy.repeat", thing="@m", count="@liar"), "m": box("toy.make")}
+    with pytest.raises(WeftError) as wrong:
+        session.run(flow(nodes, outputs={"out": "r"}))
+    assert (wrong.value.code, wrong.value.problem.where.path) == ("node.returned", "liar")
 
 
 def test_a_wire_that_brings_something_else_is_told_before_the_node_sees_it(session):

@@ -413,6 +413,12 @@ def lie(thing: Thing) -> Thing:
     return thing.text  # type: ignore[return-value]
 
 
+@node("toy.light_lie", light=True)
+def light_lie() -> int:
+    """Declares a number, gives a text."""
+    return "many"  # type: ignore[return-value]
+
+
 @node("toy.swap")
 def swap(thing: Thing) -> Pair:
     """Promises two, gives one."""
