@@ -221,9 +221,10 @@ class Binder(Inputs):
         for label in net.parameters:
             if label not in given and label in body.defaults:
                 sources.append((label, Const(body.defaults[label])))
-            elif label not in given:
+            elif label not in given and label not in raw.node.inputs:
                 self.bad("graph.missing_input", path, f"'{label}' needs a value or a wire", socket=label)
-        if kind == "map" and not mapped:
+        # A wire that leads nowhere has been told of.
+        if kind == "map" and not mapped and raw.node.inputs.keys() <= given.keys():
             mend = Mend("give one of its inputs a list: [..., ...]")
             self.bad("graph.type", path, "'map' has no list to go over", mend=mend)
         for label in body.outputs:
