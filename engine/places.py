@@ -131,9 +131,9 @@ class Places:
         return sorted(found)
 
     def _whole_models(self) -> set[str]:
-        """The names of folders in `checkpoints` that hold all components of a model."""
+        """The names in `checkpoints` that hold all components of a model: folders with an index, and single files."""
         bases = [root / folder for root in self.roots() for folder in MODEL_FOLDERS["checkpoints"]]
-        return {name for base in bases for name in _models_under(base) if (base / name / "model_index.json").is_file()}
+        return {name for base in bases for name in _models_under(base) if _is_whole(base / name)}
 
     def file(self, place: str, name: str) -> Path:
         """The file of a name in `input`, `output` or `workflows`, or a `media.missing`.
@@ -162,6 +162,11 @@ class Places:
             for path in base.rglob("*")
             if path.suffix.lower() in endings and not path.name.startswith(".")
         )
+
+
+def _is_whole(path: Path) -> bool:
+    """May a name in `checkpoints` stand for one of its components?"""
+    return path.suffix == ".safetensors" or (path / "model_index.json").is_file()
 
 
 def _models_under(base: Path) -> Iterator[str]:
