@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from engine import places
 from engine.errors import fail
 from engine.node import Help, Model, node
-from nodes.families import family_of, latent_space, vae_recipe
+from nodes.families import family_of, latent_space, single_file, vae_recipe
 from nodes.families.files import component, read_json
 from nodes.types import VAE, Denoiser, LatentSpace, TextEncoder
 
@@ -32,14 +32,17 @@ class Parts(NamedTuple):
     vae: VAE
 
 
-@node("load.model", light=True, aliases=("CheckpointLoaderSimple", "DiffusersLoader"))
-def model(model: Annotated[str, Model("checkpoints")] = "starter/unet") -> Parts:
-    """A model folder as diffusers saves it (`model_index.json`), or the hub id of one in the Hugging Face cache.
+@node("load.model", light=True, aliases=("CheckpointLoaderSimple", "DiffusersLoader", "load.checkpoint"))
+def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", prediction: Prediction = "auto") -> Parts:
+    """A model folder as diffusers saves it, the hub id of one in the Hugging Face cache, or a single file.
+
+    Single files are the checkpoints of Stable Diffusion 1.x and XL in their first layout (.safetensors); their
+    tokenizer is looked for beside them, in the models tree and in the hub's cache.
 
     Gives the denoiser, its text encoders and its autoencoder as recipes. Errors: `model.missing`, `model.format` for
     what is damaged, pickled or incomplete, `model.family` for a kind of model that is not known here.
     """
-    folder = _folder("checkpoints", model)
+    folder = _place("checkpoints", model)
     index = _index(folder)
     part = next((name for name in DENOISERS if name in index), None)
     if part is None or "vae" not in index:
@@ -47,7 +50,7 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet") -> Parts
     vae = vae_recipe(component(index["vae"]))
     found = component(index[part])
     family = family_of(found.config)
-    denoiser = family.denoiser(found, vae.space, _training(folder / "scheduler"))
+    denoiser = family.denoiser(found, vae.space, _trained(_training(folder / "scheduler"), prediction))
     return Parts(denoiser, _text_encoder(folder, index, found.config), vae)
 
 
@@ -55,38 +58,53 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet") -> Parts
 def denoiser(
     model: Annotated[str, Model("diffusion_models")] = "starter/unet", prediction: Prediction = "auto"
 ) -> Denoiser:
-    """A UNet or transformer: its own folder, or that of a whole model.
+    """A UNet or transformer: its own folder, that of a whole model, or a single file (Stable Diffusion 1.x and XL).
 
     Scheduler and VAE beside it are read for what it was trained with.
     """
-    folder = _part(_folder("diffusion_models", model), *DENOISERS)
+    folder = _part(_place("diffusion_models", model), *DENOISERS)
     found = component(folder)
     family = family_of(found.config)
-    training = _training(folder.parent / "scheduler")
-    if prediction != "auto":
-        training["prediction_type"] = prediction
+    training = _trained(_training(folder.parent / "scheduler"), prediction)
     beside = folder.parent / "vae"
-    known = (beside / "config.json").is_file()
-    space = latent_space(read_json(beside / "config.json"), beside) if known else HOME_SPACES[family.name]
+    known = "vae" in _index(folder.parent) if folder.parent.is_file() else (beside / "config.json").is_file()
+    space = latent_space(component(beside).config, beside) if known else HOME_SPACES[family.name]
     return family.denoiser(found, space, training)
 
 
 @node("load.vae", light=True, output="vae", aliases=("VAELoader",))
-def vae(model: Annotated[str, Model("vae")] = "starter/unet") -> VAE:
-    """An autoencoder: its own folder, or that of a whole model."""
-    return vae_recipe(component(_part(_folder("vae", model), "vae")))
+def vae(
+    model: Annotated[str, Model("vae")] = "starter/unet",
+    space: Annotated[
+        Literal["auto", "sd1", "sdxl", "sd3", "flux"],
+        Help("Of whose latents a single file is: those of sd1 and sdxl, or of sd3 and flux, look alike from outside."),
+    ] = "auto",
+) -> VAE:
+    """An autoencoder: its own folder, that of a whole model, or a single file."""
+    folder = _part(_place("vae", model), "vae")
+    if space != "auto" and single_file.is_inside(folder):
+        folder = folder.with_name(f"vae@{space}")
+    recipe = vae_recipe(component(folder))
+    if space not in ("auto", recipe.space.name):
+        raise fail(
+            "facts.mismatch",
+            f"{folder.name} is a VAE of {recipe.space.name}, not of {space}",
+            mend="set space to auto",
+            socket="space",
+        )
+    return recipe
 
 
 @node("load.text_encoder", light=True, output="text_encoder", aliases=("CLIPLoader",))
 def text_encoder(model: Annotated[str, Model("text_encoders")] = "starter/unet") -> TextEncoder:
     """A CLIP text encoder's own folder (its tokenizer inside it or beside it), or all encoders of a model folder."""
-    folder = _folder("text_encoders", model)
-    if (folder / "model_index.json").is_file():
+    folder = _place("text_encoders", model)
+    if folder.is_file() or (folder / "model_index.json").is_file():
         index = _index(folder)
         part = next((name for name in DENOISERS if name in index), None)
         if part is None:
             raise _lacks(folder, "a denoiser that says how wide the text is")
-        return _text_encoder(folder, index, read_json(index[part] / "config.json"))
+        return _text_encoder(folder, index, component(index[part]).config)
     config = read_json(folder / "config.json")
     if config.get("model_type") != "clip_text_model" or "CLIPTextModelWithProjection" in config.get(
         "architectures", ()
@@ -103,21 +121,17 @@ def text_encoder(model: Annotated[str, Model("text_encoders")] = "starter/unet")
     return family_of("sd1").text_encoder(folders, {"cross_attention_dim": config.get("hidden_size")})
 
 
-def _folder(kind: str, name: str) -> Path:
-    """The folder a name means; single files are told apart from folders, pickles from both."""
+def _place(kind: str, name: str) -> Path:
+    """The folder or single file that a name means; a file is looked into at once, so that a pickle is told as one."""
     path = places.current().model(kind, name)
-    if path.is_dir():
-        return path
-    if path.suffix in places.PICKLED:
-        message, mend = f"{name} is pickled and could run any program when opened", "get its safetensors version"
-    else:
-        message, mend = f"{name} is a single file, this node reads model folders", "convert it to a diffusers folder"
-    raise fail("model.format", message, mend=mend, socket="model")
+    if not path.is_dir():
+        single_file.open_file(path)
+    return path
 
 
 def _part(folder: Path, *names: str) -> Path:
     """The folder of a component: itself, or the first of `names` when it is a whole model's."""
-    if not (folder / "model_index.json").is_file():
+    if folder.is_dir() and not (folder / "model_index.json").is_file():
         return folder
     index = _index(folder)
     found = next((index[name] for name in names if name in index), None)
@@ -127,7 +141,9 @@ def _part(folder: Path, *names: str) -> Path:
 
 
 def _index(folder: Path) -> dict[str, Path]:
-    """The components that `model_index.json` names and does not leave empty, by name."""
+    """The components that `model_index.json` names and does not leave empty, or those of a single file, by name."""
+    if folder.is_file():
+        return single_file.parts(folder)
     record = read_json(folder / "model_index.json")
     named = [
         name
@@ -145,7 +161,7 @@ def _text_encoder(folder: Path, index: Mapping[str, Path], config: Mapping[str, 
     if not encoders:
         raise _lacks(folder, "a text encoder")
     for name in encoders:
-        if not index[name].is_dir():
+        if not (index[name].is_dir() or folder.is_file()):
             raise _lacks(folder, f"the folder '{name}'")
     # A tokenizer that the index forgets is still looked for; one that is missing is named by the family.
     names = (name.replace("text_encoder", "tokenizer") for name in encoders)
@@ -154,10 +170,17 @@ def _text_encoder(folder: Path, index: Mapping[str, Path], config: Mapping[str, 
 
 def _training(folder: Path) -> dict[str, Any]:
     """The scheduler's numbers as the model was published with them; none when there is no scheduler."""
+    if single_file.is_inside(folder):
+        return single_file.open_file(folder.parent).training
     path = folder / "scheduler_config.json"
     if not path.is_file():
         return {}
     return {key: value for key, value in read_json(path).items() if not key.startswith("_")}
+
+
+def _trained(training: dict[str, Any], prediction: str) -> dict[str, Any]:
+    """What the weights predict, where the node says it."""
+    return training if prediction == "auto" else {**training, "prediction_type": prediction}
 
 
 def _lacks(folder: Path, what: str) -> Exception:

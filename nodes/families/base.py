@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import places
 from engine.errors import fail
+from nodes.families import single_file
 from nodes.families.files import Component, component, damaged, read_json
 from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
 
@@ -104,7 +105,13 @@ class Family(Protocol):
 
 
 def tokenizer_weights(folder: Path, name: str) -> Weights:
-    """A tokenizer's folder as a part of a recipe. Looked at first: transformers' own error without one misleads."""
+    """A tokenizer's folder as a part of a recipe. Looked at first: transformers' own error without one misleads.
+
+    One for a checkpoint of a single file is looked for elsewhere, and told how to pad (its variant).
+    """
+    pad = ""
+    if single_file.is_inside(folder):
+        folder, pad = single_file.tokenizer(folder)
     there = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
     usable = (
         {"tokenizer.json"} & set(there) or {"spiece.model"} & set(there) or {"vocab.json", "merges.txt"} <= set(there)
@@ -117,7 +124,7 @@ def tokenizer_weights(folder: Path, name: str) -> Weights:
             file=str(folder),
         )
     identity = "".join(f"{file}:{places.file_id(folder / file)};" for file in there)
-    return Weights(hashlib.blake2b(identity.encode(), digest_size=16).hexdigest(), name, str(folder))
+    return Weights(hashlib.blake2b((identity + pad).encode(), digest_size=16).hexdigest(), name, str(folder), pad)
 
 
 def tokenizer_length(folder: Path, most: int) -> int:
@@ -161,11 +168,12 @@ def assemble(
     for file in found.files:
         try:
             with safe_open(str(file), framework="pt") as stream:
-                for key in stream.keys():  # noqa: SIM118 - not a mapping
+                for key in filter(found.holds, stream.keys()):
                     tensor = stream.get_tensor(key)
                     state[key] = tensor.to(device, wanted if tensor.is_floating_point() else tensor.dtype)
         except FileNotFoundError:
             raise fail("model.missing", f"{file} is gone", mend="put it back, or run the workflow again") from None
+    found.convert(module, state)
     if rename is not None:
         rename(module, state)
     try:

@@ -42,10 +42,13 @@ def _rename(module: Any, state: dict[str, torch.Tensor]) -> None:
 
 
 def build_tokenizer(weights: Weights) -> Any:
-    """The CLIP tokenizer of a folder."""
+    """The CLIP tokenizer of a folder, padding with the word that its variant names where the recipe says so."""
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(weights.path, local_files_only=True)
+    tokenizer = CLIPTokenizer.from_pretrained(weights.path, local_files_only=True)
+    if weights.variant:
+        tokenizer.pad_token = weights.variant
+    return tokenizer
 
 
 def chunks(tokenizer: Any, text: str, length: int) -> Iterator[list[int]]:

@@ -108,12 +108,24 @@ class Component:
             digest.update(places.file_id(file).encode())
         return Weights(digest.hexdigest(), component, str(self.folder), self.variant)
 
+    def holds(self, key: str) -> bool:
+        """Is a tensor of its files one of the component's?"""
+        return True
+
+    def convert(self, module: Any, state: dict[str, Any]) -> None:
+        """Put the tensors under the names of the module, in place; a folder's have them already."""
+
 
 def component(folder: Path) -> Component:
     """A component as diffusers and transformers save it: `config.json` and safetensors, whole or in shards.
 
-    Weights without a variant are preferred; when there are only variants (`model.fp16.safetensors`), one is taken.
+    Or one inside a checkpoint of a single file, named as though the file were a folder. Weights without a variant are
+    preferred; when there are only variants (`model.fp16.safetensors`), one is taken.
     """
+    from nodes.families import single_file
+
+    if single_file.is_inside(folder):
+        return single_file.part(folder)
     config = read_json(folder / "config.json")
     files, variant = weight_files(folder)
     return Component(folder, config, files, variant)
