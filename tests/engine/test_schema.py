@@ -12,7 +12,7 @@ from engine.workflow import from_json
 from engine.workflow.schema import schema
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "tests" / "golden").rglob("*.json")])
+FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "tests" / "golden" / "format1").glob("*.json")])
 KINDS = {
     "object": dict,
     "array": list,
