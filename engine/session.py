@@ -463,9 +463,10 @@ class Session:
         """Run to the end and give the outputs; Ctrl-C cancels at the next step."""
         job = self.submit(workflow, parameters, targets, again=again)
         try:
-            for event in job.events():
-                if on_event is not None:
+            if on_event is not None:
+                for event in job.events():
                     on_event(event)
+            job.wait()
         except BaseException:
             job.cancel()
             job.wait()

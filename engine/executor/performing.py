@@ -118,7 +118,7 @@ class Performing:
             flight.tell("shown", id, summary(value))
 
         def preview(picture: Callable[[], Any], done: int, total: int) -> None:
-            if self.order.watched():
+            if flight.watched():
                 flight.tell("preview", picture, done, total)
 
         def resume() -> State | None:
@@ -131,8 +131,14 @@ class Performing:
             if state.index < len(live.checkpoints):
                 self.engine.cache.put(live.checkpoints[state.index], state, watch.seconds())
 
+        def progress(done: int, total: int, text: str) -> None:
+            left = watch.left(done, total)
+            # Each message wakes two threads; nobody misses what nobody sees.
+            if flight.watched():
+                flight.tell("progress", done, total, text, left)
+
         return Hooks(
-            progress=lambda done, total, text: flight.tell("progress", done, total, text, watch.left(done, total)),
+            progress=progress,
             preview=preview,
             show=show,
             cancelled=flight.cancelled,

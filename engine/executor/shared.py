@@ -69,6 +69,10 @@ class Flight:
         """Has every job that waits for it been cancelled?"""
         return all(execution.cancelled() for execution, _ in list(self.waiters))
 
+    def watched(self) -> bool:
+        """Does anybody follow one of the jobs? Progress and previews are told only then."""
+        return any(execution.order.watched() for execution, _ in list(self.waiters))
+
     def tell(self, kind: str, *details: Any) -> None:
         """Put a message into the inbox of every waiter."""
         for execution, live in list(self.waiters):
