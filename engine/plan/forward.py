@@ -5,7 +5,10 @@ Light nodes are called, facts are compared, map, fold and switch unfold. Nothing
 
 from __future__ import annotations
 
+import contextvars
 import json
+import queue
+import threading
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +24,7 @@ from engine.plan.state import Live, Order, Scope, Setting
 from engine.sockets import PLAIN, Ref, check_same, facts_of, holes
 
 MAX_UNFOLDED = 100_000
+FINGERPRINT_SECONDS = 10.0
 
 
 class Blocked(Exception):
@@ -221,7 +225,7 @@ class Forward:
             way = self._ways[spec.id] = self._way(spec)
         more: list[Any] = self._files(spec, inputs) if way.reads_files else []
         if spec.fingerprint:
-            more.append(("fingerprint", resolve(spec.fingerprint)(**inputs)))
+            more.append(("fingerprint", _in_time(spec, inputs)))
         if spec.volatile:
             more.append(("volatile", setting.nonce, path))
         keyed = {name: value for name, value in inputs.items() if name not in way.unkeyed} if way.unkeyed else inputs
@@ -385,6 +389,27 @@ class Forward:
 
 
 _NOTHING = object()
+
+
+def _in_time(spec: NodeSpec, inputs: Mapping[str, Any]) -> Any:
+    """What else the result depends on, asked with a deadline: a plan does not wait for a server that is gone."""
+    answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put((resolve(spec.fingerprint)(**inputs), None))
+        except Exception as error:
+            answer.put((None, error))
+
+    threading.Thread(target=contextvars.copy_context().run, args=(ask,), name="weft fingerprint", daemon=True).start()
+    try:
+        found, error = answer.get(timeout=FINGERPRINT_SECONDS)
+    except queue.Empty:
+        message = f"'{spec.id}' did not say within {FINGERPRINT_SECONDS:g} s what its result depends on"
+        raise fail("node.refused", message, mend="is the disk or server it asks there?") from None
+    if error is not None:
+        raise error
+    return found
 
 
 def raised(live: Live, error: Exception) -> WeftError:
