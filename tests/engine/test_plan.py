@@ -470,6 +470,15 @@ def test_a_fingerprint_is_part_of_the_key_and_its_failure_an_error(session):
     assert wrong.value.problem.where.path == "s" and "the clock is gone" in str(wrong.value)
 
 
+def test_a_fingerprint_has_a_deadline(session, monkeypatch):
+    monkeypatch.setattr("engine.plan.forward.FINGERPRINT_SECONDS", 0.05)
+    toys.STAMP["now"] = "hanging"
+    with pytest.raises(WeftError, match=r"'toy.stamp' did not say within 0.05 s") as wrong:
+        session.run(flow({"s": box("toy.stamp", name="t")}, outputs={"out": "s"}))
+    assert wrong.value.problem.where.path == "s"
+    gate("stamp").open.set()
+
+
 def test_a_file_is_known_by_its_content(session):
     folder = session.engine.places.input
     folder.mkdir(parents=True)
