@@ -1,6 +1,8 @@
 """Server: the one room that speaks HTTP. The engine behind a locked door, for a browser or a program.
 
-    shapes    what goes over the wire, as dataclasses; one codec for server, client and OpenAPI
+    shapes    what goes over the wire, as dataclasses: for server, client and OpenAPI
+    codec     shapes to JSON and back, strictly
+    entry     one job as the server knows it; `diary` follows it without holding it up
     door      who may come in: token and cookie, Host, Origin, content types, headers of every answer
     hub       events to many clients: durable ones numbered and resumable, volatile ones latest-wins
     store     jobs in SQLite: what was accepted is never lost

@@ -34,10 +34,11 @@ from engine.events import (
     StepHit,
 )
 from engine.server.blobs import Blobs
+from engine.server.codec import encode
 from engine.server.diary import Diary
 from engine.server.entry import Entry, shape_of
 from engine.server.hub import Hub
-from engine.server.shapes import JobRequest, JobShape, encode
+from engine.server.shapes import JobRequest, JobShape
 from engine.server.store import STARTS_LIMIT, Row, Store
 from engine.session import Job, Session
 from engine.workflow import Parameter, Workflow, from_json
@@ -101,6 +102,7 @@ class Book:
         if len(self.waiting) >= MOST:
             raise fail("server.busy", f"{MOST:,} jobs wait already", mend="let some finish, or clear the queue")
         entry = await asyncio.to_thread(self._accept, request, key, digest)
+        entry.epoch, entry.seq = self.hub.epoch, self.hub.seq
         self.entries[entry.id] = entry
         return entry.shape(len(self.waiting))
 
@@ -144,6 +146,7 @@ class Book:
 
     def _take_up(self, row: Row) -> None:
         entry = Entry(row, state="queued" if row.state == "queued" else "interrupted")
+        entry.epoch, entry.seq = self.hub.epoch, self.hub.seq
         self.entries[row.id] = entry
         if row.starts >= STARTS_LIMIT:
             problem = fail(

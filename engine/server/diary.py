@@ -38,9 +38,9 @@ from engine.events import (
 )
 from engine.graph import Out
 from engine.server.blobs import Blobs, seen
+from engine.server.codec import encode
 from engine.server.entry import Entry
 from engine.server.hub import Hub, frame
-from engine.server.shapes import encode
 from engine.server.store import Store
 from engine.sockets import fill, holes
 

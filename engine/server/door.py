@@ -23,7 +23,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from engine.errors import WeftError, fail
 from engine.places import write_atomic
-from engine.server.shapes import Failure, ProblemShape, decode, encode
+from engine.server.codec import decode, encode
+from engine.server.shapes import Failure, ProblemShape
 
 LOG = logging.getLogger("weft.server")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

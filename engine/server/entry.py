@@ -10,7 +10,8 @@ from typing import Any
 
 from engine.errors import Problem
 from engine.events import TERMINAL, Planned
-from engine.server.shapes import Blob, JobShape, ProblemShape, decode, encode
+from engine.server.codec import decode, encode
+from engine.server.shapes import Blob, JobShape, ProblemShape
 from engine.server.store import Row
 from engine.session import Job
 
@@ -33,6 +34,8 @@ class Entry:
     pictures: Pictures = field(default_factory=dict)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
+    epoch: str = ""  # its events come after `seq` of this epoch
+    seq: int = 0
     ended: set[str] = field(default_factory=set)  # steps whose volatile events are old
     expected: int = 0  # steps that were to run, by its plan
     predicted: float | None = None  # seconds, by its plan
@@ -101,6 +104,8 @@ class Entry:
             started=self.started,
             finished=self.finished,
             eta=self.eta(),
+            epoch=self.epoch or None,
+            seq=self.seq if self.epoch else None,
             parameters=self.row.request.get("parameters") if whole else None,
             workflow=self.row.request.get("workflow") if whole else None,
         )

@@ -8,19 +8,10 @@ import contextlib
 from aiohttp import hdrs, web
 
 from engine.errors import Problem, WeftError, fail
+from engine.server.codec import encode
 from engine.server.house import House
 from engine.server.routing import asked, route
-from engine.server.shapes import (
-    JobRequest,
-    Jobs,
-    JobShape,
-    MoveRequest,
-    ProblemShape,
-    Queue,
-    QueueRequest,
-    RunRequest,
-    encode,
-)
+from engine.server.shapes import JobRequest, Jobs, JobShape, MoveRequest, ProblemShape, Queue, QueueRequest, RunRequest
 
 PICTURE = "image/png"
 KEY_LENGTH = 200

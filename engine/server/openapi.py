@@ -9,8 +9,9 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, Union
 
+from engine.server.codec import hints
 from engine.server.routing import Route
-from engine.server.shapes import Failure, hints
+from engine.server.shapes import Failure
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 

@@ -15,6 +15,7 @@ from engine.graph import flow_specs
 from engine.node import resolve
 from engine.registry import Registry
 from engine.server import content, jobs, live  # noqa: F401  their routes
+from engine.server.codec import decode, encode
 from engine.server.house import House
 from engine.server.routing import ROUTES, install, route
 from engine.server.shapes import (
@@ -32,8 +33,6 @@ from engine.server.shapes import (
     Queue,
     Settings,
     State,
-    decode,
-    encode,
 )
 from engine.session import Session
 from engine.sockets import Type, fit

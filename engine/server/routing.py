@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from aiohttp import hdrs, web
 
 from engine.errors import fail
+from engine.server.codec import decode, encode
 from engine.server.house import House
-from engine.server.shapes import decode, encode
 from engine.workflow.reading import load_json
 
 MAX_JSON = 16 * 2**20

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from engine.server.codec import decode, encode
 from engine.server.openapi import describe
 from engine.server.routes import ROUTES
-from engine.server.shapes import JobRequest, JobShape, Settings, decode, encode
+from engine.server.shapes import JobRequest, JobShape, Settings
 from tests.engine.flows import box
 from tests.engine.server.painted import document
 from tests.engine.server.test_door import Caller

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -93,14 +92,3 @@ def read(running, path, header=None):
     request.add_header("Authorization", f"Bearer {running.address.token}")
     with urllib.request.urlopen(request, timeout=20) as reply:
         return reply.headers[header] if header else reply.read()
-
-
-def test_a_client_of_a_server_that_is_gone_says_so_in_one_line():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    before = time.monotonic()
-    with Client(f"http://127.0.0.1:{port}/?token=t") as weft, pytest.raises(WeftError) as caught:
-        weft.state()
-    assert caught.value.code == "server.unreachable" and "weft serve" in str(caught.value)
-    assert time.monotonic() - before < 10

@@ -1,0 +1,203 @@
+"""Blocking: the same client for programs that wait; a loop on a thread of its own does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from engine.client.asynchronous import AsyncClient
+from engine.client.wire import Document, Event
+from engine.server.shapes import (
+    Blob,
+    Checked,
+    Health,
+    JobShape,
+    MemoryShape,
+    ModelRow,
+    Nodes,
+    Planned,
+    Queue,
+    SavedWorkflow,
+    State,
+    Uploaded,
+    WorkflowRow,
+)
+
+T = TypeVar("T")
+
+
+class Client:
+    """The same for programs that wait; everything may be called from any thread."""
+
+    def __init__(self, address: str, token: str = "", *, timeout: float = 60.0) -> None:
+        """Nothing is sent yet."""
+        self._client = AsyncClient(address, token, timeout=timeout)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="weft client", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._client.__aenter__())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._do(self._client.__aexit__())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C: what was asked for is not waited for any more
+            raise
+
+    def _each(self, stream: AsyncGenerator[Event, None]) -> Iterator[Event]:
+        async def following() -> Event | None:
+            return await anext(stream, None)
+
+        async def end() -> None:
+            await stream.aclose()
+
+        try:
+            while (event := self._do(following())) is not None:
+                yield event
+        finally:
+            with contextlib.suppress(RuntimeError):  # it was interrupted, and is ending by itself
+                self._do(end())
+
+    def health(self) -> Health:
+        """Is it there, and ready?"""
+        return self._do(self._client.health())
+
+    def state(self) -> State:
+        """The snapshot."""
+        return self._do(self._client.state())
+
+    def nodes(self) -> Nodes:
+        """Every node, type and pack."""
+        return self._do(self._client.nodes())
+
+    def choices(self, node: str, input: str) -> list[str]:
+        """What an input may be set to just now."""
+        return self._do(self._client.choices(node, input))
+
+    def check(self, workflow: Document) -> Checked:
+        """What is wrong with a workflow."""
+        return self._do(self._client.check(workflow))
+
+    def plan(
+        self, workflow: Document, parameters: Mapping[str, Any] | None = None, targets: Sequence[str] | None = None
+    ) -> Planned:
+        """What would run, and why."""
+        return self._do(self._client.plan(workflow, parameters, targets))
+
+    def models(self) -> dict[str, list[ModelRow]]:
+        """Every model, by kind."""
+        return self._do(self._client.models())
+
+    def memory(self) -> MemoryShape:
+        """Who holds what."""
+        return self._do(self._client.memory())
+
+    def settings(self, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The settings; changed first where `change` is given."""
+        return self._do(self._client.settings(change))
+
+    def submit(
+        self,
+        workflow: Document,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        title: str | None = None,
+        key: str | None = None,
+    ) -> JobShape:
+        """Submit a job."""
+        return self._do(self._client.submit(workflow, parameters, targets, again=again, title=title, key=key))
+
+    def run(
+        self, name: str, parameters: Mapping[str, Any] | None = None, *, again: bool = False, key: str | None = None
+    ) -> JobShape:
+        """Run a workflow that is saved on the server."""
+        return self._do(self._client.run(name, parameters, again=again, key=key))
+
+    def job(self, id: str) -> JobShape:
+        """A job, with its workflow."""
+        return self._do(self._client.job(id))
+
+    def jobs(self) -> list[JobShape]:
+        """What runs, waits, and ended lately."""
+        return self._do(self._client.jobs())
+
+    def history(self, before: float | None = None, limit: int = 50) -> list[JobShape]:
+        """Finished jobs, newest first."""
+        return self._do(self._client.history(before, limit))
+
+    def forget(self, id: str) -> None:
+        """Delete a job from the history."""
+        self._do(self._client.forget(id))
+
+    def cancel(self, id: str) -> JobShape:
+        """Stop a job."""
+        return self._do(self._client.cancel(id))
+
+    def move(self, id: str, position: int) -> JobShape:
+        """Give a queued job another place."""
+        return self._do(self._client.move(id, position))
+
+    def queue(self, paused: bool | None = None, clear: bool = False) -> Queue:
+        """Pause or go on; cancel what waits."""
+        return self._do(self._client.queue(paused, clear))
+
+    def wait(self, id: str) -> JobShape:
+        """Wait for a job's end."""
+        return self._do(self._client.wait(id))
+
+    def events(self, since: int | None = None, epoch: str = "", *, previews: bool = False) -> Iterator[Event]:
+        """Every event from now on, or since a number."""
+        return self._each(self._client.events(since, epoch, previews=previews))
+
+    def follow(self, id: str, *, previews: bool = False) -> Iterator[Event]:
+        """A job's events until its last."""
+        return self._each(self._client.follow(id, previews=previews))
+
+    def picture(self, blob: Blob | str, size: int | None = None) -> bytes:
+        """The bytes of a picture."""
+        return self._do(self._client.picture(blob, size))
+
+    def upload(self, picture: Path | bytes, name: str = "picture.png") -> Uploaded:
+        """Send a picture."""
+        return self._do(self._client.upload(picture, name))
+
+    def open(self, file: Path | bytes, name: str = "picture.png") -> dict[str, Any]:
+        """The workflow in a picture or a JSON file."""
+        return self._do(self._client.open(file, name))
+
+    def file(self, place: str, name: str) -> bytes:
+        """A picture in `input` or `output`."""
+        return self._do(self._client.file(place, name))
+
+    def workflows(self) -> list[WorkflowRow]:
+        """Every workflow on the server."""
+        return self._do(self._client.workflows())
+
+    def workflow(self, name: str, version: str | None = None) -> SavedWorkflow:
+        """A workflow on the server."""
+        return self._do(self._client.workflow(name, version))
+
+    def save(self, name: str, workflow: Document, modified: float | None = None) -> SavedWorkflow:
+        """Keep a workflow on the server."""
+        return self._do(self._client.save(name, workflow, modified))
+
+    def delete(self, name: str) -> None:
+        """Take a workflow away."""
+        self._do(self._client.delete(name))
