@@ -28,6 +28,11 @@ CREATE TABLE IF NOT EXISTS last (flow TEXT, path TEXT, inputs TEXT NOT NULL, PRI
 """
 
 
+def _text(name: str) -> str:
+    """A name as SQLite can hold it: half a surrogate pair (an odd file name, an odd title) becomes its escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 class Records:
     """One small database. All methods may be called from any thread."""
 
@@ -107,27 +112,28 @@ class Records:
     def seed(self, flow: str, name: str) -> int | None:
         """The seed that `node.input` of a workflow was last run with."""
         with self._lock:
-            row = self._db.execute("SELECT seed FROM seeds WHERE flow = ? AND input = ?", (flow, name)).fetchone()
+            names = (_text(flow), _text(name))
+            row = self._db.execute("SELECT seed FROM seeds WHERE flow = ? AND input = ?", names).fetchone()
         return int(row[0]) if row else None
 
     def set_seed(self, flow: str, name: str, seed: int) -> None:
         """Remember it; as text, because SQLite's integers end at 2**63."""
         with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO seeds VALUES (?, ?, ?)", (flow, name, str(seed)))
+            self._db.execute("INSERT OR REPLACE INTO seeds VALUES (?, ?, ?)", (_text(flow), _text(name), str(seed)))
 
     # -- what changed since the last run
 
     def last(self, flow: str) -> dict[str, dict[str, str]]:
         """The input digests of every step of a workflow at its last run: path -> input -> digest."""
         with self._lock:
-            rows = self._db.execute("SELECT path, inputs FROM last WHERE flow = ?", (flow,)).fetchall()
-        return {path: json.loads(inputs) for path, inputs in rows}
+            rows = self._db.execute("SELECT path, inputs FROM last WHERE flow = ?", (_text(flow),)).fetchall()
+        return {json.loads(path): json.loads(inputs) for path, inputs in rows}
 
     def set_last(self, flow: str, steps: Mapping[str, Mapping[str, str]]) -> None:
         """Remember them."""
-        rows = [(flow, path, json.dumps(inputs)) for path, inputs in steps.items()]
+        rows = [(_text(flow), json.dumps(path), json.dumps(inputs)) for path, inputs in steps.items()]
         with self._lock:
             self._db.execute("BEGIN")
-            self._db.execute("DELETE FROM last WHERE flow = ?", (flow,))
+            self._db.execute("DELETE FROM last WHERE flow = ?", (_text(flow),))
             self._db.executemany("INSERT INTO last VALUES (?, ?, ?)", rows)
             self._db.execute("COMMIT")

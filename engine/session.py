@@ -160,7 +160,10 @@ class Job:
             self._watchers.append(inbox)
         try:
             while True:
-                event = inbox.get()
+                try:
+                    event = inbox.get(timeout=1.0)  # not for ever: Windows tells of Ctrl-C only between waits
+                except queue.Empty:
+                    continue
                 yield event
                 if isinstance(event, JobFinished):
                     return
