@@ -252,3 +252,17 @@ def test_two_jobs_with_two_adapters_never_wear_each_others(session):
     assert seen == ["[('red',)]", "[('blue',)]"]
     assert toys.COUNT["build base"] == 1  # one module for both
     assert [ran(job.diary) for job in jobs] == [["w"], ["w"]]
+
+
+def test_names_that_are_no_unicode_are_run_and_remembered(session):
+    """Half a surrogate pair, as some browsers type it, in a title, a node's name and a value."""
+    work = parse(
+        '{"weft": 1, "title": "\\ud800", "nodes": {"n\\udfff": {"type": "toy.make", "inputs": {"text": "\\ud83d"}}}}'
+    )
+    first = session.run(work)
+    assert first.state == "succeeded", first.problems
+    assert session.run(work, {"n\udfff.size": 3}).state == "succeeded"
+    nodes = '{"s\\udfff": {"type": "toy.seeded", "inputs": {"seed": "increment"}}}'
+    seeds = parse(f'{{"weft": 1, "title": "\\ud800", "nodes": {nodes}}}')
+    one, two = (drawn(session.run(seeds))["s\udfff.seed"] for _ in range(2))
+    assert two == one + 1
