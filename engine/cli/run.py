@@ -67,6 +67,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--again", action="store_true", help="save again, even where the same file is there already")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write values kept on disk")
+    parser.add_argument("--server", metavar="URL", help="run there: the address that `weft serve` printed")
     documents.add_machine(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -85,6 +86,10 @@ def go(args: argparse.Namespace) -> int:
     runs = variants(workflow, registry, base, args.rows, args.sweep)
     if all(run.problems for run in runs):
         raise WeftError(problem for run in runs for problem in run.problems)
+    if args.server:
+        from engine.cli import remote
+
+        return remote.go(args, workflow, runs)
     if any((spec := registry.get(node.type)) is not None and spec.effect for node in workflow.nodes.values()):
         check_writable(places.output)
     many = bool(args.rows or args.sweep)

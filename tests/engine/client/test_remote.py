@@ -1,0 +1,56 @@
+"""`weft run --server`: the same runs, on a server that is there already."""
+
+import json
+
+import pytest
+
+from engine import cli
+from tests.engine.flows import box
+from tests.engine.server.painted import document, registry
+
+WORK = document(
+    {"square": box("paint.square"), "save": box("paint.save", picture="@square"), "n": box("toy.number", value=3)},
+    parameters={"colour": {"to": ["square.colour"], "default": "red"}},
+    outputs={"n": "n"},
+)
+
+
+@pytest.fixture
+def weft(running, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("engine.cli.documents.load_registry", lambda folder: registry())
+    file = tmp_path / "flow.json"
+
+    def call(*words, work=WORK):
+        file.write_text(json.dumps(work))
+        code = cli.main(["run", str(file), "--server", running.address.url, *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_pictures_are_fetched_to_where_out_says(weft, tmp_path):
+    code, out, _ = weft("--out", str(tmp_path / "here"), "--set", "colour=blue")
+    assert code == 0 and out.splitlines() == ["n = 3", str(tmp_path / "here" / "square.png")]
+    assert (tmp_path / "here" / "square.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_event_is_a_line_and_json_is_the_job(weft):
+    code, out, _ = weft("--events")
+    kinds = [json.loads(line)["event"] for line in out.splitlines()]
+    assert code == 0 and kinds[0] == "job_queued" and kinds[-1] == "job_finished" and "step_pictures" in kinds
+    code, out, _ = weft("--json")
+    assert code == 0 and json.loads(out)["state"] == "succeeded"
+
+
+def test_a_sweep_is_a_job_for_each_and_one_that_fails_does_not_stop_the_rest(weft):
+    bad = document({"m": box("toy.make"), "c": box("toy.maybe", thing="@m"), "f": box("toy.fail", thing="@c")})
+    assert weft("--json", work={**bad, "outputs": {"o": "f"}})[0] == 1
+    code, out, _ = weft("--sweep", "colour=red,blue")
+    assert code == 0 and out.count("square.png") == 2
+
+
+def test_a_mistake_is_the_servers_own_line_and_a_server_that_is_gone_is_named(weft, running, tmp_path):
+    code, _, err = weft("--to", "nowhere")
+    assert code == 2 and "there is no node or output 'nowhere'" in err and len(err.strip().splitlines()) == 1
+    assert cli.main(["run", str(tmp_path / "flow.json"), "--server", "http://127.0.0.1:9/?token=t"]) == 2
