@@ -4,7 +4,7 @@
   step without running it, even when its value is long gone.
 * *receipts*: the key of an effect -> the files it wrote, with their hashes.
 * *seconds*: (node, numerics) -> how long it takes per unit of work, a moving average.
-* *previous*: (workflow, path) -> the digests of its inputs at the last run, so that a plan can say which input changed.
+* *before*: (workflow, path) -> the digests of its inputs at the last run, so that a plan can say which input changed.
 
 SQLite in WAL mode, safe for several processes; in memory for tests and notebooks.
 """
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS traces (key TEXT PRIMARY KEY, template TEXT NOT NULL)
 CREATE TABLE IF NOT EXISTS receipts (key TEXT PRIMARY KEY, files TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seconds (key TEXT PRIMARY KEY, rate REAL NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seeds (flow TEXT, input TEXT, seed TEXT NOT NULL, PRIMARY KEY (flow, input)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS previous (flow TEXT, path TEXT, inputs TEXT NOT NULL, PRIMARY KEY (flow, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS before (flow TEXT, path TEXT, inputs TEXT NOT NULL, PRIMARY KEY (flow, path)) WITHOUT ROWID;
 DROP TABLE IF EXISTS last;
 """
 
@@ -127,7 +127,7 @@ class Records:
     def last(self, flow: str) -> dict[str, dict[str, str]]:
         """The input digests of every step of a workflow at its last run: path -> input -> digest."""
         with self._lock:
-            rows = self._db.execute("SELECT path, inputs FROM previous WHERE flow = ?", (_text(flow),)).fetchall()
+            rows = self._db.execute("SELECT path, inputs FROM before WHERE flow = ?", (_text(flow),)).fetchall()
         return {json.loads(path): json.loads(inputs) for path, inputs in rows}
 
     def set_last(self, flow: str, steps: Mapping[str, Mapping[str, str]]) -> None:
@@ -135,6 +135,6 @@ class Records:
         rows = [(_text(flow), json.dumps(path), json.dumps(inputs)) for path, inputs in steps.items()]
         with self._lock:
             self._db.execute("BEGIN")
-            self._db.execute("DELETE FROM previous WHERE flow = ?", (_text(flow),))
-            self._db.executemany("INSERT INTO previous VALUES (?, ?, ?)", rows)
+            self._db.execute("DELETE FROM before WHERE flow = ?", (_text(flow),))
+            self._db.executemany("INSERT INTO before VALUES (?, ?, ?)", rows)
             self._db.execute("COMMIT")
