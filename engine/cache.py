@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.memory import Memory, Resident
-from engine.values import device_of, moved, nbytes, owned
+from engine.values import device_of, moved, nbytes, owned, tensors
 
 
 class Tier(Protocol):
@@ -97,11 +97,15 @@ class Cache:
 
     def put(self, id: str, value: Any, seconds: float, *, pinned: bool = False) -> Any:
         """Offer a value that took `seconds` to make; the value to go on with (small views are cloned)."""
-        value = owned(value)
+        held = tensors(value)
+        mine = owned(value, held)
+        if mine is not value:
+            value, held = mine, tensors(mine)
         if self.lower is not None and not pinned:
             self.lower.put(id, value, seconds)
         device = device_of(value)
-        resident = Resident(f"value:{id}", nbytes(value), seconds, lambda: self._evicted(id), in_use=int(pinned))
+        size = nbytes(value, held)
+        resident = Resident(f"value:{id}", size, seconds, lambda: self._evicted(id), in_use=int(pinned))
         with self._lock:
             if id in self._entries:
                 if pinned:
@@ -140,8 +144,6 @@ class Cache:
 
     def drop_sharing(self, value: Any) -> list[str]:
         """Forget every value that shares a storage with `value`; their ids."""
-        from engine.values import tensors
-
         touched = {tensor.untyped_storage().data_ptr() for tensor in tensors(value)}
         with self._lock:
             found = [

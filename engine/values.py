@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +78,10 @@ def _collect(value: Any, kind: type[torch.Tensor], found: list[torch.Tensor]) ->
                 _collect(part, kind, found)
 
 
-def nbytes(value: Any) -> int:
-    """Bytes the value keeps alive: each storage once, plus the plain data."""
+def nbytes(value: Any, held: Sequence[torch.Tensor] | None = None) -> int:
+    """Bytes the value keeps alive: each storage once, plus the plain data. `held` are its tensors, if known."""
     seen: dict[int, int] = {}
-    for tensor in tensors(value):
+    for tensor in tensors(value) if held is None else held:
         storage = tensor.untyped_storage()
         seen[storage.data_ptr() or id(storage)] = storage.nbytes()
     return sum(seen.values()) + sys.getsizeof(value)
@@ -116,13 +116,17 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> A
     return value
 
 
-def owned(value: Any) -> Any:
-    """The value with small views cloned, so that keeping it does not keep a large storage alive."""
+def owned(value: Any, held: Sequence[torch.Tensor] | None = None) -> Any:
+    """The value with small views cloned, so that keeping it does not keep a large storage alive.
+
+    The very same value when there are none. `held` are its tensors, if known.
+    """
 
     def view(tensor: torch.Tensor) -> bool:
         return tensor.untyped_storage().nbytes() > 2 * tensor.numel() * tensor.element_size() + 4096
 
-    if not any(tensor.requires_grad or view(tensor) for tensor in tensors(value)):
+    held = tensors(value) if held is None else held
+    if not any(tensor.requires_grad or view(tensor) for tensor in held):
         return value
     return map_tensors(value, lambda tensor: tensor.detach().clone() if view(tensor) else tensor.detach())
 
