@@ -14,7 +14,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -30,6 +29,7 @@ from engine.server.store import Store
 from engine.session import Session
 
 LOG = logging.getLogger("weft.server")
+HISTORY = 2000  # finished jobs that are kept, with their pictures; the oldest go when the server starts
 MakeSession = Callable[[Places, Registry], Session]
 
 
@@ -93,6 +93,9 @@ class House:
             threading.Thread(target=_warm, name="weft warm", daemon=True).start()
 
     def _make(self) -> Session:
+        for id in self.store.surplus(HISTORY):
+            for blob in self.store.delete(id):
+                self.blobs.delete(blob)
         return self.make_session(self.places, load_registry(self.places.nodes))
 
     async def close(self) -> None:
@@ -142,10 +145,6 @@ class House:
             session = await self.session()
             self._nodes = await asyncio.to_thread(lambda: json.dumps(make(session), ensure_ascii=False).encode())
         return self._nodes
-
-    def inside_output(self, name: str) -> Path:
-        """A file in the output folder."""
-        return self.places.output / name
 
 
 HOUSE: web.AppKey[House] = web.AppKey("house", House)

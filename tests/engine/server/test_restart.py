@@ -65,6 +65,20 @@ def test_history_and_pictures_outlive_the_server(servers):
     assert second.client.submit(work, key="k").id == job.id, "the key is remembered too"
 
 
+def test_only_the_newest_jobs_are_kept_and_the_pictures_of_the_others_go(servers, monkeypatch):
+    first = servers.start()
+    works = [document({"s": box("paint.square", side=side)}, outputs={"o": "s"}) for side in (2, 3, 4)]
+    jobs = [first.client.wait(first.client.submit(work).id) for work in works]
+    servers.stop(first)
+    monkeypatch.setattr("engine.server.house.HISTORY", 2)
+    second = servers.start()
+    second.client.state()
+    assert [job.id for job in second.client.history()] == [jobs[2].id, jobs[1].id]
+    assert second.client.picture(jobs[1].outputs["o"][0])
+    with pytest.raises(WeftError, match="no picture"):
+        second.client.picture(jobs[0].outputs["o"][0])
+
+
 def test_a_job_whose_model_is_gone_fails_with_the_reason_and_the_next_runs(servers, home):
     first = servers.start()
     first.client.queue(paused=True)
