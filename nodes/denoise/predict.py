@@ -59,7 +59,10 @@ class Model:
             pools = [_repeat(entry.pooled.to(x), batch) for entry in entries if entry.pooled is not None]
             width, height = x.shape[-1] * self.factor, x.shape[-2] * self.factor
             rows = [self.family.sizes(self.module, entry, width, height) for entry in entries]
-            told = torch.cat([_repeat(torch.tensor([row]).to(x), batch) for row in rows]) if rows[0] else None
+            # In float32 whatever the model computes in: bfloat16 has no 1023.
+            told = (
+                torch.cat([_repeat(torch.tensor([row], device=x.device), batch) for row in rows]) if rows[0] else None
+            )
             self.texts[key] = (text, torch.cat(pools) if pools else None, told)
         return self.texts[key]
 

@@ -176,8 +176,8 @@ class Flux:
             guidance=torch.full([1], scale, device=x.device, dtype=torch.float32).expand(batch) if told else None,
             pooled_projections=pooled,
             encoder_hidden_states=text,
-            txt_ids=x.new_zeros(text.shape[1], 3),
-            img_ids=places(height // PATCH, width // PATCH).to(x),
+            txt_ids=torch.zeros(text.shape[1], 3, device=x.device),
+            img_ids=places(height // PATCH, width // PATCH).to(x.device),
             return_dict=False,
         )[0]
         return unpack(out, height, width)
@@ -214,7 +214,7 @@ class Flux:
 def pack(x: torch.Tensor) -> torch.Tensor:
     """Latents [batch, channel, h, w] as patches [batch, h/2 * w/2, channel * 4]."""
     batch, channels, height, width = x.shape
-    x = x.view(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5)
+    x = x.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5)
     return x.reshape(batch, (height // PATCH) * (width // PATCH), channels * PATCH**2)
 
 
