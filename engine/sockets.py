@@ -338,15 +338,42 @@ def _collect(value: Any, found: list[Ref]) -> None:
         found.append(value)
         return
     parts: Iterable[Any]
+    names: tuple[str, ...] = ()
     if isinstance(value, list | tuple):
         parts = value
     elif isinstance(value, Mapping):
         parts = value.values()
     else:
-        parts = [getattr(value, name) for name in field_names(kind)]
+        names = field_names(kind)
+        if names and getattr(value, _WHOLE, False):
+            return
+        parts = [getattr(value, name) for name in names]
+    before = len(found)
     for part in parts:
         if type(part) not in _PLAIN_CLASSES:
             _collect(part, found)
+    if names and len(found) == before and _unchanging(value):
+        object.__setattr__(value, _WHOLE, True)
+
+
+# Set on a recipe that has no Refs and of which no part can change: plans and steps need not look through it again.
+_WHOLE = "_weft_whole"
+
+
+def _unchanging(value: Any) -> bool:
+    """Is it a frozen dataclass of plain values, tuples and recipes that are whole themselves?"""
+    cls = type(value)
+    if not cls.__dataclass_params__.frozen or not hasattr(value, "__dict__"):
+        return False
+    return all(_settled(getattr(value, name)) for name in field_names(cls))
+
+
+def _settled(value: Any) -> bool:
+    if type(value) in _PLAIN_CLASSES or isinstance(value, enum.Enum):
+        return True
+    if isinstance(value, tuple):
+        return all(_settled(item) for item in value)
+    return bool(field_names(type(value))) and getattr(value, _WHOLE, False)
 
 
 def fill(template: Any, fetch: Callable[[str], Any]) -> Any:
@@ -366,8 +393,11 @@ def fill(template: Any, fetch: Callable[[str], Any]) -> Any:
         return template if same_items else type(template)(items)
     if isinstance(template, Mapping):
         return {key: fill(item, fetch) for key, item in template.items()}
+    names = field_names(type(template))
+    if names and getattr(template, _WHOLE, False):
+        return template
     changed = {}
-    for name in field_names(type(template)):
+    for name in names:
         old = getattr(template, name)
         new = fill(old, fetch)
         if new is not old:
