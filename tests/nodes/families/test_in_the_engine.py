@@ -70,6 +70,19 @@ def test_a_late_change_runs_what_it_changes(session, model):
     assert set(session.run(flow(model, sample={"seed": 2})).ran) == {"sample", "decode"}
 
 
+@pytest.mark.parametrize("model", ["tiny-sdxl", "tiny-flux"])
+def test_half_precision_is_near_the_picture_in_full(session, home, model):
+    numerics = Numerics(device="cpu", dtype="bfloat16", threads=1)
+    half = Session(places=home, memory=Memory(), records=Records(), numerics=numerics)
+    try:
+        found = half.run(flow(model)).outputs["image"].pixels
+    finally:
+        half.close()
+    full = session.run(flow(model)).outputs["image"].pixels
+    assert not torch.equal(found, full)
+    assert (found - full).abs().mean() < 0.02
+
+
 def test_telling_another_size_encodes_nothing_anew(session):
     first = session.run(flow("tiny-sdxl")).outputs["image"].pixels
     told = session.run(flow("tiny-sdxl", size={"width": 512, "height": 512}))
