@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 // Unhashed names: dist is committed, and a change of one line must not rename every file.
 // `npx vite` shows the sources while you write; the API is forwarded to a running `weft serve` (WEFT=its address).
-const server = process.env.WEFT ?? "http://127.0.0.1:8188";
+const server = process.env.WEFT ?? "http://127.0.0.1:8118";
 
 export default defineConfig({
   plugins: [react()],

@@ -108,7 +108,7 @@ function Rail() {
         />
       ))}
       <span className="space" />
-      <IconButton icon="layout" label="Lay the graph out (Shift+L)" onClick={() => commandById("layout").run()} />
+      <IconButton className="desk" icon="layout" label="Lay the graph out (Shift+L)" onClick={() => commandById("layout").run()} />
       <IconButton icon="fit" label="Show the whole graph (.)" onClick={() => canvas().fit()} />
       <IconButton icon={theme === "dark" ? "sun" : "moon"} label={theme === "dark" ? "Light" : "Dark"} onClick={toggleTheme} />
       <IconButton icon="help" label="Keys (?)" onClick={() => useUi.getState().set({ cheatSheet: true })} />

@@ -51,11 +51,22 @@ function windowName(): { name: string; fresh: boolean } {
   return { name, fresh: true };
 }
 
+/** What a page that is going away can still write at once; the newer of this and the database counts. */
+const LAST_WORDS = "weft.last";
+
+function lastWords(name: string): Session | null {
+  const held = localStorage.getItem(LAST_WORDS);
+  const session = held ? (JSON.parse(held) as Session & { window: string }) : null;
+  return session?.window === name ? session : null;
+}
+
 /** The tabs that were open, or null. Nothing here may keep the editor from starting. */
 export async function recover(): Promise<{ tabs: Tab[]; active: string } | null> {
   try {
     const { name, fresh } = windowName();
-    const session = (await inStore("readonly", (store) => store.get(fresh ? "latest" : name) as IDBRequest<Session | undefined>)) ?? null;
+    const stored = await inStore("readonly", (store) => store.get(fresh ? "latest" : name) as IDBRequest<Session | undefined>);
+    const said = lastWords(name);
+    const session = said && (!stored || said.time > stored.time) ? said : stored;
     if (!session?.tabs.length) return null;
     const tabs = session.tabs.map((kept): Tab => {
       // The same object where nothing was changed, so that the tab does not look edited.
@@ -68,15 +79,20 @@ export async function recover(): Promise<{ tabs: Tab[]; active: string } | null>
   }
 }
 
+function current(): Session {
+  const { tabs, active } = useDocument.getState();
+  return {
+    tabs: tabs.map((tab) => ({ id: tab.id, name: tab.name, document: tab.history.document, saved: tab.saved })),
+    active,
+    time: Date.now(),
+  };
+}
+
 export function watch(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const keep = async () => {
-    const { tabs, active } = useDocument.getState();
-    const session: Session = {
-      tabs: tabs.map((tab) => ({ id: tab.id, name: tab.name, document: tab.history.document, saved: tab.saved })),
-      active,
-      time: Date.now(),
-    };
+    timer = undefined;
+    const session = current();
     try {
       await inStore("readwrite", (store) => store.put(session, windowName().name));
       await inStore("readwrite", (store) => store.put(session, "latest"));
@@ -86,14 +102,21 @@ export function watch(): () => void {
   };
   const soon = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => void keep(), 400);
+    timer = setTimeout(() => void keep(), 300);
   };
-  const now = () => void keep();
-  window.addEventListener("pagehide", now);
+  const leave = () => {
+    if (timer === undefined) return; // all is kept
+    try {
+      localStorage.setItem(LAST_WORDS, JSON.stringify({ ...current(), window: windowName().name }));
+    } catch {
+      // too large, or no storage: the database has what was there a moment ago
+    }
+  };
+  window.addEventListener("pagehide", leave);
   const stop = useDocument.subscribe(soon);
   return () => {
     clearTimeout(timer);
-    window.removeEventListener("pagehide", now);
+    window.removeEventListener("pagehide", leave);
     stop();
   };
 }

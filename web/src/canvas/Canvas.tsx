@@ -26,7 +26,7 @@ import { WireEdge, type WireEdgeType } from "./WireEdge";
 const nodeTypes = { card: NodeCard };
 const edgeTypes = { wire: WireEdge };
 const NOTHING: ReadonlySet<string> = new Set();
-const CHAPTERS = ["load", "text", "denoise", "schedule", "guidance", "noise", "latent", "vae", "image", "mask", "control", "lora", "values", "flow"];
+export const CHAPTERS = ["load", "text", "denoise", "schedule", "guidance", "noise", "latent", "vae", "image", "mask", "control", "lora", "values", "flow"];
 export const hueOf = (category: string): number => {
   const at = CHAPTERS.indexOf(category);
   return at >= 0 ? (at * 360) / CHAPTERS.length + 215 : 250;
@@ -270,7 +270,7 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
       const margin = width < 700 ? 24 : 56;
       const scale = Math.min((width - 2 * margin) / (right - left), (height - 2 * margin - 24) / (bottom - top), 1);
       // A large graph begins readable, at its left: a wall of specks helps nobody.
-      const zoom = Math.max(scale, names?.length ? 0.4 : width < 700 ? 0.55 : 0.42);
+      const zoom = scale >= 0.42 || (names?.length ?? 0) > 0 ? Math.max(scale, 0.4) : width < 700 ? 0.55 : 0.8;
       const fits = (right - left) * zoom <= width - margin;
       void flow.setViewport({
         zoom,
@@ -421,7 +421,7 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
         snapToGrid
         snapGrid={[8, 8]}
         connectionRadius={26}
-        nodeDragThreshold={3}
+        nodeDragThreshold={1}
         colorMode={theme}
         proOptions={{ hideAttribution: true }}
       >

@@ -1,6 +1,6 @@
 import { Handle, type Node, type NodeProps, Position, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
-import { wouldCircle } from "../document/operations";
+import { baseName, wouldCircle } from "../document/operations";
 import { colourOf, fit, type Specs, typeText } from "../document/specs";
 import type { InputSpec, NodeJson, NodeSpec, Picture, Problem, TypeJson } from "../protocol/types";
 import { blobUrl } from "../protocol/http";
@@ -77,7 +77,10 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
     <article className={classes.join(" ")} style={style} aria-label={`${title}, ${name}`} data-node={name}>
       <header className="head" title={spec ? `${name} – ${firstLine(spec.help)}` : `${json.type}: no installed pack has it`}>
         <StateMark state={state} outlook={outlook} busy={busy} mode={json.mode} />
-        <span className="title">{title}</span>
+        <span className="title">
+          {title}
+          {baseName(json.type) === name || json.title ? null : <small>{name}</small>}
+        </span>
         <span className="figures">{figures(state, outlook, busy)}</span>
       </header>
       <Progress state={state} />
@@ -158,14 +161,16 @@ const WORDS = {
   maybe: "may run",
   light: "bookkeeping, done while planning",
   failed: "cannot run",
-  unused: "not needed for any result",
+  unused: "not needed: what comes of it is there, or nothing asks for it",
   unknown: "not planned yet",
 };
 
 /** The state as a shape of its own, so that colour is never the only sign. */
 function StateMark({ state, outlook, busy, mode }: { state?: NodeRun; outlook?: Outlook; busy: boolean; mode?: string }) {
   const running = busy && state && state.phase !== "idle";
-  const kind = mode ?? (running ? state.phase : (outlook?.forecast ?? "unknown"));
+  // Not needed because what comes of it is there already: it is as good as cached.
+  const rests = outlook?.forecast === "unused" && (state?.phase === "done" || state?.phase === "hit");
+  const kind = mode ?? (running || rests ? state.phase : (outlook?.forecast ?? "unknown"));
   const forecast = outlook?.forecast ?? "unknown";
   const peak = state?.peak ? `, peak ${bytes(state.peak)}` : "";
   const words = mode

@@ -113,7 +113,7 @@ function About({ name }: { name: string }) {
               <span>{input.help}</span>
               {changed && typeof source !== "object" ? (
                 <button type="button" onClick={() => perform(setValue(scopeNow(), name, input.name, undefined))}>
-                  reset to {String(input.default)}
+                  {input.default === "" ? "clear" : `reset to ${String(input.default)}`}
                 </button>
               ) : null}
               <button type="button" aria-pressed={!!parameter} onClick={() => perform(expose(documentNow(), scopeNow(), name, input))}>

@@ -3,17 +3,17 @@ import { api, blobUrl } from "../protocol/http";
 import type { DeviceMemory, Job, Picture, Problem, WorkflowRow } from "../protocol/types";
 import { bytes, duration } from "../run/state";
 import { applyMend, failed, refreshQueue, save, showJob } from "../state/actions";
-import { specsNow } from "../state/catalogue";
+import { specsNow, useCatalogue } from "../state/catalogue";
 import { canvas } from "../state/canvas";
 import { documentOf, graphOf, isDirty, tabOf, useDocument } from "../state/document";
 import { useRun } from "../state/run";
 import { say, useUi } from "../state/ui";
 import { Empty, IconButton } from "../ui/basics";
+import { isText } from "../canvas/geometry";
 import { withSpots } from "../canvas/layout";
 import { parseEnd } from "../document/wires";
 import { specOf } from "../document/specs";
 import { Widget } from "../widgets/Widget";
-import { useCatalogue } from "../state/catalogue";
 
 export async function openWorkflow(name: string): Promise<void> {
   try {
@@ -283,13 +283,25 @@ export function Form() {
   const document = useDocument(documentOf);
   const specs = useCatalogue((state) => state.specs);
   const drawn = useRun((state) => state.plan?.drawn);
+  const pictures = useRun((state) => state.run.pictures);
   const scope = useDocument((state) => graphOf(state) !== documentOf(state));
   const parameters = Object.entries(document.parameters ?? {}).sort(([, a], [, b]) => (a.order ?? 99) - (b.order ?? 99));
   if (scope) return <Empty>Leave the sub-graph (Esc) to see the form.</Empty>;
   if (!parameters.length) return <Empty>Select a node and press “show in the form” on an input.</Empty>;
   const groups = [...new Set(parameters.map(([, parameter]) => parameter.group ?? ""))];
+  const results = Object.values(document.outputs ?? {}).flatMap((from) => pictures[parseEnd(from).node] ?? []);
+  const shown = results.map((picture, index) => ({ url: blobUrl(picture.blob), label: `result ${index + 1}` }));
   return (
     <>
+      {shown.length ? (
+        <div className="results">
+          {shown.map((picture, at) => (
+            <button type="button" key={picture.url} aria-label={`Open ${picture.label}`} onClick={() => useUi.getState().set({ viewing: { pictures: shown, at } })}>
+              <img src={picture.url} alt={picture.label} />
+            </button>
+          ))}
+        </div>
+      ) : null}
       {groups.map((group) => (
         <section key={group} className="form">
           {group ? <h3>{group}</h3> : null}
@@ -304,6 +316,7 @@ export function Form() {
               const bounded = parameter.range ? { ...input, widget: { ...input.widget, low, high, step, soft: undefined } } : input;
               return (
                 <div className="input" key={name}>
+                  {isText(input) ? <span className="above">{parameter.label ?? name}</span> : null}
                   <Widget
                     node={end.node}
                     type={json.type}

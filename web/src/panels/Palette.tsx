@@ -1,7 +1,7 @@
 import { Command } from "cmdk";
 import { useMemo, useState } from "react";
 import { addNode, connect, graphAt } from "../document/operations";
-import { fit, specOf, type Specs, typeText } from "../document/specs";
+import { fit, nameOf, specOf, type Specs, typeText } from "../document/specs";
 import type { NodeSpec } from "../protocol/types";
 import { freeSlot } from "../canvas/geometry";
 import { useCatalogue } from "../state/catalogue";
@@ -9,7 +9,7 @@ import { documentNow, perform, scopeNow, useDocument } from "../state/document";
 import { type PaletteRequest, useUi, type Wiring } from "../state/ui";
 import { Dialog } from "../ui/basics";
 import { best } from "../ui/fuzzy";
-import { hueOf } from "../canvas/Canvas";
+import { CHAPTERS, hueOf } from "../canvas/Canvas";
 
 /** Nodes by name, other tools' names and words; after a dropped wire only those that can take it. */
 export function Palette({ request }: { request: PaletteRequest }) {
@@ -28,11 +28,15 @@ export function Palette({ request }: { request: PaletteRequest }) {
   const found = useMemo(
     () =>
       all
-        .map((spec) => ({ spec, score: best(query, [spec.title, spec.id, ...(spec.aliases ?? []), spec.category ?? ""]) }))
+        .map((spec) => ({
+          spec,
+          score: best(query, [spec.title, spec.id, ...(spec.aliases ?? []), spec.category ?? ""]),
+          exact: request.wire && !query ? takes(spec, request.wire) : 0,
+        }))
         .filter((row) => row.score > 0)
-        .sort((a, b) => b.score - a.score || (query ? 0 : (a.spec.category ?? "").localeCompare(b.spec.category ?? "")))
+        .sort((a, b) => b.exact - a.exact || b.score - a.score || (query ? 0 : chapterOf(a.spec) - chapterOf(b.spec)))
         .slice(0, 80),
-    [all, query],
+    [all, query, request.wire],
   );
   const choose = (spec: NodeSpec) => {
     close();
@@ -60,6 +64,17 @@ export function Palette({ request }: { request: PaletteRequest }) {
       </Command>
     </Dialog>
   );
+}
+
+const chapterOf = (spec: NodeSpec): number => {
+  const at = CHAPTERS.indexOf(spec.flow ? "flow" : (spec.category ?? ""));
+  return at < 0 ? CHAPTERS.length : at;
+};
+
+/** 1 where a socket is of the very type of the wire, not merely one that takes anything. */
+function takes(spec: NodeSpec, wire: Wiring): number {
+  const sockets = wire.type === "source" ? spec.inputs : spec.outputs;
+  return sockets.some((socket) => nameOf(socket.type) === nameOf(wire.carries)) ? 1 : 0;
 }
 
 function placeholder(wire: Wiring | undefined): string {

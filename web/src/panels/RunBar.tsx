@@ -21,7 +21,7 @@ export function RunBar() {
       <div className="run-progress" aria-hidden="true">
         <span style={{ width: running ? `${share * 100}%` : 0 }} />
       </div>
-      <button type="button" className="run" onClick={() => void run()} title="Run (Ctrl+Enter)" data-action="run">
+      <button type="button" className="run-button" onClick={() => void run()} title="Run (Ctrl+Enter)" data-action="run">
         <Icon name="run" /> Run
       </button>
       {running ? (

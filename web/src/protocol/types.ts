@@ -161,7 +161,8 @@ export interface PlanStep {
 
 export interface Plan {
   steps: PlanStep[];
-  seconds: number | null;
+  /** Of what will certainly run; absent when a step was never measured. */
+  seconds?: number | null;
   problems: Problem[];
   lints: Problem[];
   drawn?: Record<string, number | string>;

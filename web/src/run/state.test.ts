@@ -81,6 +81,7 @@ test("the run bar counts nodes that compute, not bookkeeping, and says when noth
   ];
   expect(forecastLine(plan(steps))).toBe("1 of 3 nodes, perhaps 1 more, ≈ 4.0 s");
   expect(forecastLine(plan(steps.slice(0, 2), 0))).toBe("everything is up to date");
+  expect(forecastLine({ ...plan(steps), seconds: undefined })).toBe("1 of 3 nodes, perhaps 1 more");
   expect(forecastLine({ ...plan(steps), problems: [{ code: "graph.type", message: "" }] })).toBe("1 problem");
 });
 

@@ -231,7 +231,7 @@ export function forecastLine(plan: Plan): string {
   if (!run.length && !maybe) return "everything is up to date";
   const count = `${run.length} of ${real.length} node${real.length === 1 ? "" : "s"}`;
   const unsure = maybe ? `, perhaps ${maybe} more` : "";
-  const time = plan.seconds === null ? "" : `, ≈ ${duration(plan.seconds)}`;
+  const time = plan.seconds === null || plan.seconds === undefined ? "" : `, ≈ ${duration(plan.seconds)}`;
   return `${count}${unsure}${time}`;
 }
 

@@ -8,11 +8,12 @@ export function IconButton(props: {
   pressed?: boolean;
   disabled?: boolean;
   badge?: number;
+  className?: string;
 }) {
   return (
     <button
       type="button"
-      className="icon-button"
+      className={`icon-button ${props.className ?? ""}`}
       aria-label={props.label}
       title={props.label}
       aria-pressed={props.pressed}
