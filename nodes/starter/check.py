@@ -145,9 +145,14 @@ def main() -> None:
     parse.add_argument("--sheet", type=Path)
     parse.add_argument("--guidance", type=float, default=3.0)
     parse.add_argument("--steps", type=int, default=20)
+    parse.add_argument("--threads", type=int, default=1, help="more is slower wherever other work is going on")
     parse.add_argument("--list", action="store_true", help="name every picture that is wrong")
     parse.add_argument("--truth", action="store_true", help="judge the renderer's own pictures instead of a model's")
     args = parse.parse_args()
+    if not args.truth:
+        import torch
+
+        torch.set_num_threads(args.threads)
     asked = list(prompts())
     began = time.monotonic()
     made = list(truth(asked) if args.truth else render(args.model, asked, steps=args.steps, guidance=args.guidance))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 CHANNELS = (80, 128, 128)
-PLAN = Plan(steps=4700, batch=32, rate=1.2e-3, seed=4, betas=(0.9, 0.98))
+PLAN = Plan(steps=3800, batch=32, rate=1.2e-3, seed=4, betas=(0.9, 0.98))
 EMPTY = 0.1  # share of examples without their caption, for classifier-free guidance
 SNR = 5.0
 
