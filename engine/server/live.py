@@ -54,7 +54,7 @@ async def _follow(client: Client, socket: web.WebSocketResponse) -> None:
         # Its window is full: the closing message may never get through, and must not hold anything up.
         transport = socket._req.transport if socket._req is not None else None
         with contextlib.suppress(asyncio.TimeoutError, ConnectionError):
-            await asyncio.wait_for(socket.close(code=TOO_SLOW, message=b"too slow", drain=False), 5)
+            await asyncio.wait_for(socket.close(code=TOO_SLOW, message=b"too slow", drain=False), 1)
         if transport is not None:
             transport.abort()
 
