@@ -1,0 +1,203 @@
+"""A real server with a model of its own, and a real Chromium in front of it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.nodes.conftest import make_sd1
+
+ROOT = Path(__file__).parent.parent.parent
+TEMPLATE = json.loads((ROOT / "workflows" / "text_to_image.json").read_text())
+TOKEN = "a-token-for-the-browser-tests"
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1920,1080"
+).split()
+
+
+class Weft:
+    """`weft serve` in a process and a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = "auto"
+        self.start()
+
+    def start(self) -> None:
+        env = {**os.environ, "WEFT_HOME": str(self.home), "WEFT_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "engine.cli", "serve", "--port", self.port, "--no-browser"]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+        found = re.search(r"http://[\d.]+:(\d+)", self.process.stdout.readline())
+        assert found, "the server printed no address"
+        self.port = found[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def weft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weft]:
+    home = tmp_path_factory.mktemp("weft")
+    # The template's own model, tiny: what the editor shows is the same, and a run takes a second.
+    make_sd1(home / "models" / "checkpoints" / TEMPLATE["nodes"]["load"]["inputs"]["model"])
+    server = Weft(home)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    chrome, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if not chrome or not driver:
+        pytest.skip("NO BROWSER TESTS: install chromium and its driver (apt install chromium chromium-driver)")
+    try:
+        from selenium import webdriver
+    except ImportError:
+        pytest.skip("NO BROWSER TESTS: install selenium (it is in the dev extra)")
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chrome
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+class Editor:
+    """The editor as a person has it: look, press, type. What it says of itself is read from the page."""
+
+    def __init__(self, browser: Any, weft: Weft) -> None:
+        self.browser = browser
+        self.weft = weft
+
+    def open(self, fresh: bool = True) -> None:
+        if fresh:
+            self.browser.get(f"{self.weft.url}/?token={TOKEN}")
+            self.script("sessionStorage.clear(); localStorage.clear()")
+            self.browser.get("about:blank")  # what the page keeps when it goes is kept before its storage is emptied
+            self.browser.execute_cdp_cmd(
+                "Storage.clearDataForOrigin", {"origin": self.weft.url, "storageTypes": "indexeddb,local_storage"}
+            )
+        self.browser.get(f"{self.weft.url}/?token={TOKEN}")
+        self.until(lambda: self.all("[data-node]"), "the workflow to appear")
+        self.until(lambda: self.forecast() not in ("", "planning…"), "the first plan")
+        self.script(
+            "window.diary = [];"
+            "const socket = new WebSocket(location.origin.replace('http', 'ws') + '/ws');"
+            "socket.onmessage = (m) => typeof m.data === 'string' && window.diary.push(JSON.parse(m.data))"
+        )
+        self.until(lambda: self.script("return window.diary.length"), "the test's own line to the server")
+
+    def script(self, text: str, *args: Any) -> Any:
+        return self.browser.execute_script(text, *args)
+
+    def all(self, css: str) -> list[Any]:
+        return self.browser.find_elements("css selector", css)
+
+    def one(self, css: str) -> Any:
+        return self.until(lambda: (self.all(css) or [None])[0], f"{css} to be there")
+
+    def until(self, done: Callable[[], Any], what: str, seconds: float = 40) -> Any:
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                found = done()
+            except StaleElementReferenceException:
+                found = None
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"waited {seconds:.0f} s for {what}; the run bar says {self.forecast()!r}")
+
+    def forecast(self) -> str:
+        found = self.all("[data-forecast]")
+        return found[0].text if found else ""
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        held = [getattr(Keys, key.upper()) for key in keys[:-1]]
+        last = getattr(Keys, keys[-1].upper()) if len(keys[-1]) > 1 else keys[-1]
+        chain = ActionChains(self.browser)
+        for key in held:
+            chain.key_down(key)
+        chain.send_keys(last)
+        for key in held:
+            chain.key_up(key)
+        chain.perform()
+
+    def type_prompt(self, text: str, node: str = "prompt") -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        ActionChains(self.browser).move_to_element(self.one(f"[data-node={node}] [data-input=text]")).perform()
+        field = self.one(f"[data-node={node}] textarea")
+        field.click()
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(text)
+
+    def prompt(self, node: str = "prompt") -> str:
+        """The prompt on the canvas, whether it is text at rest or a field under the pointer."""
+        return self.script(
+            "const at = document.querySelector(`[data-node=${arguments[0]}] [data-input=text]`);"
+            "return at ? (at.querySelector('textarea')?.value ?? at.textContent) : ''",
+            node,
+        )
+
+    def marks(self) -> dict[str, str]:
+        """What each node's mark says: run, cached, maybe, light, ..."""
+        return self.script(
+            "return Object.fromEntries([...document.querySelectorAll('[data-node]')]"
+            ".map((card) => [card.dataset.node, card.querySelector('.mark').classList[1]]))"
+        )
+
+    def will_run(self) -> list[str]:
+        return sorted(name for name, mark in self.marks().items() if mark == "run")
+
+    def diary(self) -> list[dict[str, Any]]:
+        return self.script("return window.diary")
+
+    def ran(self) -> list[str]:
+        return sorted(event["path"] for event in self.diary() if event["event"] == "step_started")
+
+    def forget_diary(self) -> None:
+        self.script("window.diary = []")
+
+    def wait_for_the_end(self, state: str = "succeeded") -> None:
+        def over() -> bool:
+            return any(event["event"] == "job_finished" for event in self.diary())
+
+        self.until(over, "the job to end", 90)
+        assert [e["state"] for e in self.diary() if e["event"] == "job_finished"] == [state]
+
+    def complaints(self) -> list[str]:
+        """What the browser's console has of errors."""
+        return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.fixture
+def editor(chromium: Any, weft: Weft) -> Editor:
+    made = Editor(chromium, weft)
+    made.open()
+    made.complaints()  # what was said before belongs to the test before
+    return made
