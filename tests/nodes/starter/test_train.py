@@ -31,16 +31,6 @@ class Line:
         return (model(x) - 3 * x + 0.1 * torch.randn(count, 1)).square().mean()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def losses(task, plan, weights, rounds=6):
     """Mean loss of given weights on fresh examples, the same for any weights."""
     import torch
