@@ -43,4 +43,6 @@ def test_the_licences_of_what_the_editor_ships_are_free():
     lock = json.loads((WEB / "package-lock.json").read_text())
     shipped = {name: entry.get("license") for name, entry in lock["packages"].items() if name and not entry.get("dev")}
     assert len(shipped) > 10
-    assert {name: kind for name, kind in shipped.items() if kind not in ("MIT", "ISC", "Apache-2.0", "BSD-3-Clause", "0BSD")} == {}
+    assert {
+        name: kind for name, kind in shipped.items() if kind not in ("MIT", "ISC", "Apache-2.0", "BSD-3-Clause", "0BSD")
+    } == {}

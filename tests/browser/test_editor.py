@@ -130,8 +130,10 @@ def test_a_dragged_node_really_moves_and_wires_end_where_the_sockets_are(editor)
         const pane = document.querySelector('.react-flow').getBoundingClientRect();
         return [...document.querySelectorAll('.react-flow__edge')].map((edge) => {
           const [node, slot] = edge.dataset.id.split('|');
-          const numbers = edge.querySelector('.react-flow__edge-path').getAttribute('d').match(/-?[\\d.]+/g).map(Number);
-          const handle = document.querySelector(`[data-node=${node}] .react-flow__handle-left[data-handleid="${slot}"]`);
+          const path = edge.querySelector('.react-flow__edge-path').getAttribute('d');
+          const numbers = path.match(/-?[\\d.]+/g).map(Number);
+          const left = `.react-flow__handle-left[data-handleid="${slot}"]`;
+          const handle = document.querySelector(`[data-node=${node}] ${left}`);
           const box = handle.getBoundingClientRect();
           const [ex, ey] = numbers.slice(-2);
           return [pane.x + x + ex * zoom - box.x, pane.y + y + ey * zoom - (box.y + box.height / 2), box.width];
