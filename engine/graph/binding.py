@@ -210,7 +210,13 @@ class Binder(Inputs):
                 hint = did_you_mean(label, net.parameters)
                 known = ", ".join(net.parameters) or "none"
                 message = f"'#{name}' has no parameter '{label}'.{hint}"
-                self.bad("graph.unknown_input", path, message, socket=label, mend=Mend(f"it has: {known}"))
+                self.bad(
+                    "graph.unknown_input",
+                    path,
+                    message,
+                    socket=label,
+                    mend=Mend(f"it has: {known}", ({"unset": f"{path}.{label}"},)),
+                )
                 continue
             want = body.parameters.get(label, ANY)
             over, made = self._loop_input(path, raw, label, want, bound, kind, types, free_types)

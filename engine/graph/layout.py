@@ -145,7 +145,10 @@ class Layout:
         for label in node.inputs:
             if label not in net.parameters:
                 hint = did_you_mean(label, net.parameters)
-                self.bad("graph.unknown_input", path, f"'{node.type}' has no parameter '{label}'.{hint}", socket=label)
+                known = ", ".join(net.parameters) or "none"
+                mend = Mend(f"it has: {known}", ({"unset": f"{path}.{label}"},))
+                message = f"'{node.type}' has no parameter '{label}'.{hint}"
+                self.bad("graph.unknown_input", path, message, socket=label, mend=mend)
         self._expand(net, path + "/", ("graphs", name), inside | {name}, raws, given, raw.prefix)
 
     def _migrate(self, path: str, node: Node) -> tuple[Node, NodeSpec | None, Mapping[str, str]]:

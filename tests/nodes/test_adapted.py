@@ -18,7 +18,7 @@ WORKFLOW = {
     "weft": 1,
     "nodes": {
         "load": {"type": "load.model", "inputs": {"model": "tiny-sd1"}},
-        "style": {"type": "lora.load", "inputs": {"lora": "style.safetensors"}},
+        "style": {"type": "lora.load", "inputs": {"lora": "adapted.safetensors"}},
         "adapted": {
             "type": "lora.apply",
             "inputs": {"model": {"from": "load.model"}, "lora": {"from": "style.lora"}, "strength": 0.8},
@@ -56,7 +56,7 @@ def session(models, tiny_sd1, tiny_controlnet, home, tmp_path):
 
     (models / "loras").mkdir(exist_ok=True)
     made = make_lora(tmp_path / "made", load.model("tiny-sd1").model.build("cpu", "float32"), 1)
-    (made / "pytorch_lora_weights.safetensors").replace(models / "loras" / "style.safetensors")
+    (made / "pytorch_lora_weights.safetensors").replace(models / "loras" / "adapted.safetensors")
     with Session(places=Places(home=tmp_path / "weft", model_folders=(models,)), records=Records()) as session:
         yield session
 
