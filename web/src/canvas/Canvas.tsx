@@ -10,7 +10,7 @@ import {
 } from "@xyflow/react";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { connect, disconnect, move, viewKey, wouldCircle } from "../document/operations";
-import { colourOf, fit, type Specs, specOf, typeFrom } from "../document/specs";
+import { colourOf, fit, socketType, type Specs, specOf, typeFrom } from "../document/specs";
 import { parseEnd, slots, wiresInto } from "../document/wires";
 import type { GraphJson, NodeJson, NodeSpec, Picture, Spot, TypeJson, WorkflowJson } from "../protocol/types";
 import { useCatalogue } from "../state/catalogue";
@@ -226,7 +226,7 @@ function useWires(specs: Specs): WireEdgeType[] {
             target: name,
             targetHandle: slot,
             selected: selected.has(id),
-            data: { colour: colourOf(type, specs), unsure: !!input && fit(type, input.type, specs).fit === "no" },
+            data: { colour: colourOf(type, specs), unsure: !!input && fit(type, socketType(input), specs).fit === "no" },
           });
         }
       }
@@ -310,7 +310,8 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
     if (side === "source") return typeFrom(`${node}.${handle}`, graph, documentNow(), held);
     const json = graph.nodes[node];
     const spec = json && specOf(json, documentNow(), held);
-    return spec?.inputs.find((input) => input.name === handle.split("/")[0])?.type ?? "any";
+    const input = spec?.inputs.find((item) => item.name === handle.split("/")[0]);
+    return input ? socketType(input) : "any";
   }, []);
 
   const valid = useCallback(
@@ -450,7 +451,7 @@ function joinNode(held: Wiring, node: string): void {
   if (!spec || node === held.node) return;
   if (held.type === "source") {
     if (wouldCircle(document, scopeNow(), held.node, node)) return;
-    const fits = spec.inputs.filter((input) => input.wired !== false && fit(held.carries, input.type, specs).fit === "fits");
+    const fits = spec.inputs.filter((input) => input.wired !== false && fit(held.carries, socketType(input), specs).fit === "fits");
     const input = fits.find((item) => json.inputs[item.name] === undefined) ?? fits[0];
     if (!input) return;
     const slot = input.gather ? freeSlot(input, json) : input.name;

@@ -1,7 +1,7 @@
 import { Handle, type Node, type NodeProps, Position, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { baseName, wouldCircle } from "../document/operations";
-import { colourOf, fit, type Specs, typeText } from "../document/specs";
+import { colourOf, fit, socketType, type Specs, typeText } from "../document/specs";
 import type { InputSpec, NodeJson, NodeSpec, Picture, Problem, TypeJson } from "../protocol/types";
 import { blobUrl } from "../protocol/http";
 import { bytes, duration, type NodeRun, type Outlook } from "../run/state";
@@ -113,7 +113,7 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
                     id={row.id}
                     side="target"
                     top={11}
-                    type={row.input.type}
+                    type={socketType(row.input)}
                     name={name}
                     specs={specs}
                     wiring={wiring}

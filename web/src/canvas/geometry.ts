@@ -1,6 +1,6 @@
 /** Where everything on a node lies, computed from its spec: nothing on the canvas is ever measured. */
 
-import { hasSocket, hasWidget, isOptional, nameOf } from "../document/specs";
+import { hasSocket, hasWidget, isOptional, nameOf, socketType } from "../document/specs";
 import { slots } from "../document/wires";
 import type { InputSpec, NodeJson, NodeSpec, OutputSpec, TypeJson } from "../protocol/types";
 
@@ -78,13 +78,13 @@ export function shapeOf(
     if (input.gather && hasSocket(input)) {
       const held = slots(input.name, node.inputs[input.name], input.gather);
       for (const [slot] of held) {
-        entries.push({ id: slot, label: slot.replace("/", " "), type: input.type, input, optional: false });
+        entries.push({ id: slot, label: slot.replace("/", " "), type: socketType(input), input, optional: false });
       }
-      entries.push({ id: freeSlot(input, node), label: `${input.name} +`, type: input.type, input, optional: true });
+      entries.push({ id: freeSlot(input, node), label: `${input.name} +`, type: socketType(input), input, optional: true });
     } else if (hasWidget(input) || !hasSocket(input)) widgets.push(input);
     else {
       const optional = input.default !== undefined || isOptional(input.type);
-      entries.push({ id: input.name, label: input.name, type: input.type, input, optional });
+      entries.push({ id: input.name, label: input.name, type: socketType(input), input, optional });
     }
   }
   let y = HEAD + 2;

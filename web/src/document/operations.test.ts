@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { NodeSpec, WorkflowJson } from "../protocol/types";
 import { apply } from "./commands";
 import * as operations from "./operations";
-import { fit, index, specOf, typeFrom } from "./specs";
+import { fit, index, socketType, specOf, typeFrom } from "./specs";
 import { asSource, literal, wiresOf } from "./wires";
 
 const spec = (id: string, inputs: NodeSpec["inputs"], outputs: NodeSpec["outputs"]): NodeSpec => ({
@@ -124,6 +124,20 @@ test("what fits is the server's table for names, and says in words why not", () 
   expect(fit("Image?", "Image", SPECS).fit).toBe("unknown");
   expect(fit({ name: "list", args: ["Image"] }, "Image", SPECS).fit).toBe("no");
   expect(fit("Latent", { name: "T", variable: true }, SPECS).fit).toBe("fits");
+});
+
+test("a growing input takes one or a list of them, and so does a map's, which keeps its widget", () => {
+  const list = { name: "list", args: ["Image"] };
+  const grows = socketType({ name: "images", type: "Image", gather: "list" });
+  expect([fit("Image", grows, SPECS).fit, fit(list, grows, SPECS).fit, fit("Latent", grows, SPECS).fit]).toEqual(["fits", "fits", "no"]);
+  const mapped: WorkflowJson = {
+    weft: 1,
+    nodes: { each: { type: "map", body: "#one", inputs: { model: "x" } } },
+    graphs: { one: { nodes: { load: CHAIN.nodes.load as never }, parameters: { model: { to: ["load.model"] } }, outputs: { vae: "load.vae" } } },
+  };
+  const each = mapped.nodes.each && specOf(mapped.nodes.each, mapped, SPECS);
+  expect(each?.inputs[0]).toMatchObject({ name: "model", type: "str", over: true });
+  expect(each?.outputs).toEqual([{ name: "vae", type: { name: "list", args: ["VAE"] } }]);
 });
 
 test("a reroute carries the type that is wired into it", () => {

@@ -46,8 +46,7 @@ export function specOf(node: NodeJson, document: WorkflowJson, specs: Specs, dep
       title: found?.title ?? node.type,
       help: found?.help ?? "",
       category: "flow",
-      // What a map goes over is a list, anything else is the same for all items: the checker knows, a wire may be either.
-      inputs: inner.inputs.map((input) => (over ? { ...input, type: ANY } : input)),
+      inputs: inner.inputs.map((input) => (over ? { ...input, over } : input)),
       outputs: inner.outputs.map((out) => (over ? { ...out, type: { name: "list", args: [out.type] } } : out)),
     };
   }
@@ -112,12 +111,17 @@ export function nameOf(type: TypeJson): string {
   return typeof type === "string" ? type.replace(/\?$/, "") : type.name;
 }
 
+/** What a socket takes: of a map and of a growing input one item or a list of them, written `each[T]`. */
+export const socketType = (input: InputSpec): TypeJson =>
+  input.over || input.gather === "list" ? { name: "each", args: [input.type] } : input.type;
+
 export function isOptional(type: TypeJson): boolean {
   return typeof type === "string" ? type.endsWith("?") : !!type.optional;
 }
 
 export function typeText(type: TypeJson): string {
   if (typeof type === "string") return type;
+  if (type.name === "each") return typeText(type.args?.[0] ?? ANY);
   const args = type.args?.map(typeText).join(", ");
   const body = args ? `${type.name}[${args}]` : type.variable ? "anything" : type.name;
   return body + (type.optional ? "?" : "");
@@ -125,7 +129,7 @@ export function typeText(type: TypeJson): string {
 
 /** The type whose colour a socket has: of a list, its items'. */
 export function colourOf(type: TypeJson, specs: Specs): string {
-  const inner = typeof type === "object" && type.name === "list" && type.args?.[0] ? type.args[0] : type;
+  const inner = typeof type === "object" && (type.name === "list" || type.name === "each") && type.args?.[0] ? type.args[0] : type;
   const name = nameOf(inner);
   return specs.types.get(name)?.colour ?? PLAIN_COLOURS[name] ?? "#8a8f98";
 }
@@ -147,6 +151,12 @@ export interface Answer {
 export function fit(source: TypeJson, target: TypeJson, specs: Specs): Answer {
   const from = typeof source === "string" ? { name: nameOf(source), optional: isOptional(source) } : source;
   const to = typeof target === "string" ? { name: nameOf(target), optional: isOptional(target) } : target;
+  if (to.name === "each" && "args" in to) {
+    const item = to.args?.[0] ?? ANY;
+    const one = fit(source, item, specs);
+    const many = from.name === "list" && "args" in from && from.args?.[0];
+    return one.fit === "no" && many ? fit(many, item, specs) : one;
+  }
   if ("variable" in to && to.variable) return { fit: "fits", why: "" };
   if (("variable" in from && from.variable) || from.name === "any") {
     return { fit: "unknown", why: "what the wire carries is only known when it is there" };

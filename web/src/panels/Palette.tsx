@@ -1,7 +1,7 @@
 import { Command } from "cmdk";
 import { useMemo, useState } from "react";
 import { addNode, connect, graphAt } from "../document/operations";
-import { fit, nameOf, specOf, type Specs, typeText } from "../document/specs";
+import { fit, nameOf, socketType, specOf, type Specs, typeText } from "../document/specs";
 import type { NodeSpec } from "../protocol/types";
 import { freeSlot } from "../canvas/geometry";
 import { useCatalogue } from "../state/catalogue";
@@ -87,7 +87,7 @@ function meets(spec: NodeSpec, wire: Wiring, specs: Specs): string | null {
   const sockets = wire.type === "source" ? spec.inputs.filter((input) => input.wired !== false) : spec.outputs;
   const answers = sockets.map((socket) => ({
     name: socket.name,
-    fit: wire.type === "source" ? fit(wire.carries, socket.type, specs).fit : fit(socket.type, wire.carries, specs).fit,
+    fit: (wire.type === "source" ? fit(wire.carries, socketType(socket), specs) : fit(socket.type, wire.carries, specs)).fit,
   }));
   return (answers.find((a) => a.fit === "fits") ?? answers.find((a) => a.fit === "unknown"))?.name ?? null;
 }

@@ -27,6 +27,8 @@ export interface InputSpec {
   wired?: boolean; // false: no socket
   typed?: boolean; // false: no widget
   help?: string;
+  /** Of a map: a list goes item by item, anything else is the same for all. Set by the editor alone. */
+  over?: boolean;
   variants?: { name: string; inputs: InputSpec[] }[];
 }
 
