@@ -406,7 +406,7 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
           const inner = node.data.json.type.startsWith("#") ? node.data.json.type : node.data.json.body;
           if (!inner) return;
           useUi.getState().set({ selected: [] });
-          const path = node.data.json.body ? `${node.data.path}[0]` : node.data.path;
+          const path = node.data.json.body ? `${node.data.path}/0` : node.data.path;
           useDocument.getState().enter({ scope: inner.replace(/^#/, ""), path });
         }}
         onEdgeMouseEnter={(_, edge) => useUi.getState().set({ lit: pathOf(graphNow(), edge) })}

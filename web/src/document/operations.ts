@@ -325,7 +325,8 @@ export function locate(document: WorkflowJson, path: string): [scope: string, no
   let scope = "";
   const parts = path.split("/");
   for (const part of parts.slice(0, -1)) {
-    const node = graphAt(document, scope).nodes[part.replace(/\[.*\]$/, "")];
+    if (/^\d+$/.test(part)) continue; // an item of a map, a turn of a fold
+    const node = graphAt(document, scope).nodes[part];
     const inner = node?.type.startsWith("#") ? node.type : node?.body;
     if (!inner) break;
     scope = inner.replace(/^#/, "");

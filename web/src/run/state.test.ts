@@ -93,5 +93,13 @@ test("an instance is as busy as the busiest step inside, for the sum of their se
       { path: "hires/decode", node: "vae.decode", status: "run", seconds: 0.5, why: "latent changed" },
     ]),
   );
+  const mapped = outlooks(
+    plan([
+      { path: "each/0/sample", node: "denoise.sample", status: "hit" },
+      { path: "each/1/sample", node: "denoise.sample", status: "run", seconds: 2 },
+      { path: "each", node: "map", status: "light" },
+    ]),
+  );
+  expect(mapped.each).toMatchObject({ forecast: "run", seconds: 2 });
   expect(found.hires).toMatchObject({ forecast: "run", seconds: 2.5, why: "seed changed" });
 });

@@ -49,7 +49,7 @@ export const START: RunState = {
 
 const FRESH: NodeRun = { phase: "idle", done: 0, total: 0 };
 
-/** A step inside an instance, map or fold (`hires/denoise`, `each[2]/sample`) is shown on the outermost node too. */
+/** A step inside an instance, map or fold (`hires/denoise`, `each/2/sample`) is shown on the outermost node too. */
 export function outer(path: string): string {
   const cut = path.search(/[/[]/);
   return cut < 0 ? path : path.slice(0, cut);
@@ -201,7 +201,9 @@ export function outlooks(plan: Plan): Record<string, Outlook> {
   const found: Record<string, Outlook> = {};
   for (const step of plan.steps) {
     const here = outlookOf(step);
-    found[step.path] = here;
+    const inside = found[step.path];
+    // A map is bookkeeping itself; what its items say counts.
+    if (!inside || here.forecast !== "light") found[step.path] = here;
     const top = outer(step.path);
     if (top === step.path) continue;
     const held = found[top];
