@@ -103,7 +103,7 @@ class Cache:
             value, held = mine, tensors(mine)
         if self.lower is not None and not pinned:
             self.lower.put(id, value, seconds)
-        device = device_of(value)
+        device = device_of(held)  # the tensors alone are the shorter way
         size = nbytes(value, held)
         resident = Resident(f"value:{id}", size, seconds, lambda: self._evicted(id), in_use=int(pinned))
         with self._lock:

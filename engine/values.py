@@ -73,7 +73,9 @@ def _collect(value: Any, kind: type[torch.Tensor], found: list[torch.Tensor]) ->
     if isinstance(value, kind):
         found.append(value)
     elif type(value) not in _PLAIN_CLASSES:
-        for part in parts(value):
+        builtin = type(value) is dict or type(value) is tuple or type(value) is list
+        inner = (value.values() if type(value) is dict else value) if builtin else parts(value)
+        for part in inner:
             if type(part) not in _PLAIN_CLASSES:
                 _collect(part, kind, found)
 
