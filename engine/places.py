@@ -321,18 +321,31 @@ def file_id(path: Path, whole: bool = False) -> str:
     """
     if path.is_dir():
         digest = hashlib.blake2b(digest_size=16)
-        for child in sorted(path.rglob("*")):
-            if child.is_file() and not child.name.startswith(".") and child.suffix not in PICKLED:
-                digest.update(f"{child.relative_to(path).as_posix()}\0{file_id(child, whole)}\n".encode())
+        for parts in sorted(_files_below(str(path))):
+            digest.update(f"{'/'.join(parts)}\0{_file_id(os.path.join(path, *parts), whole)}\n".encode())
         return digest.hexdigest()
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    return _file_id(str(path), whole)
+
+
+def _files_below(folder: str) -> Iterator[tuple[str, ...]]:
+    """The files of a folder that matter, as the parts of their names. Plain strings: every plan asks this."""
+    for current, _, files in os.walk(folder):
+        inner = os.path.relpath(current, folder)
+        before = () if inner == os.curdir else tuple(inner.split(os.sep))
+        for name in files:
+            if name[0] != "." and os.path.splitext(name)[1] not in PICKLED and os.path.isfile(f"{current}/{name}"):
+                yield (*before, name)
+
+
+def _file_id(path: str, whole: bool) -> str:
+    stat = os.stat(path)
+    key = (path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
     if not whole:
         with _file_ids_lock:
             known = _file_ids.get(key)
         if known is not None:
             return known
-    found = _hash_file(path, stat.st_size, whole)
+    found = _hash_file(Path(path), stat.st_size, whole)
     if not whole:
         with _file_ids_lock:
             if len(_file_ids) > 65_536:
