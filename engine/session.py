@@ -121,7 +121,8 @@ class Job:
                 self.state = event.state
             for watcher in self._watchers:
                 watcher.put(event)
-            self._changed.notify_all()
+            if self.finished:  # nobody waits for less; waking them for every event would cost more than the event
+                self._changed.notify_all()
 
     @property
     def finished(self) -> bool:
