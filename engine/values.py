@@ -125,10 +125,12 @@ def owned(value: Any, held: Sequence[torch.Tensor] | None = None) -> Any:
     """
 
     def view(tensor: torch.Tensor) -> bool:
-        return tensor.untyped_storage().nbytes() > 2 * tensor.numel() * tensor.element_size() + 4096
+        return tensor.untyped_storage().nbytes() > 2 * tensor.nbytes + 4096
 
-    held = tensors(value) if held is None else held
-    if not any(tensor.requires_grad or view(tensor) for tensor in held):
+    for tensor in tensors(value) if held is None else held:
+        if tensor.requires_grad or view(tensor):
+            break
+    else:
         return value
     return map_tensors(value, lambda tensor: tensor.detach().clone() if view(tensor) else tensor.detach())
 

@@ -21,11 +21,11 @@ REMADE = frozenset({"noise_sampler"})
 def capture(scheduler: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The state after a step: `(tensors, data)`, tensors cloned, data plain JSON that refers to them by name."""
     tensors: dict[str, Any] = {}
-    data = {
-        name: _take(f"scheduler.{name}", value, tensors)
-        for name, value in vars(scheduler).items()
-        if not name.startswith("_internal") and name not in TABLES and name not in REMADE
-    }
+    data: dict[str, Any] = {}
+    for name, value in vars(scheduler).items():
+        if not name.startswith("_internal") and name not in TABLES and name not in REMADE:
+            plain = value is None or type(value) in (int, float, str, bool)  # asked after each step: most of it is
+            data[name] = value if plain else _take(f"scheduler.{name}", value, tensors)
     return tensors, data
 
 
