@@ -90,22 +90,27 @@ function current(): Session {
 
 export function watch(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  // Edits made, and how many of them the database is known to hold: a write under way is not yet kept.
+  let made = 0;
+  let held = 0;
   const keep = async () => {
-    timer = undefined;
+    const upTo = made;
     const session = current();
     try {
       await inStore("readwrite", (store) => store.put(session, windowName().name));
       await inStore("readwrite", (store) => store.put(session, "latest"));
+      held = Math.max(held, upTo);
     } catch {
       // private windows may have no storage: then there is no recovery, and nothing else suffers
     }
   };
   const soon = () => {
+    made += 1;
     clearTimeout(timer);
     timer = setTimeout(() => void keep(), 300);
   };
   const leave = () => {
-    if (timer === undefined) return; // all is kept
+    if (held === made) return; // all is kept
     try {
       localStorage.setItem(LAST_WORDS, JSON.stringify({ ...current(), window: windowName().name }));
     } catch {
