@@ -19,6 +19,7 @@ interface Session {
 
 const DATABASE = "weft";
 const STORE = "sessions";
+const PATIENCE_MS = 2000;
 
 function database(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
@@ -64,7 +65,11 @@ function lastWords(name: string): Session | null {
 export async function recover(): Promise<{ tabs: Tab[]; active: string } | null> {
   try {
     const { name, fresh } = windowName();
-    const stored = await inStore("readonly", (store) => store.get(fresh ? "latest" : name) as IDBRequest<Session | undefined>);
+    // A database that another window is just removing may not answer at all: the editor does not wait for it.
+    const stored = await Promise.race([
+      inStore("readonly", (store) => store.get(fresh ? "latest" : name) as IDBRequest<Session | undefined>),
+      new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), PATIENCE_MS)),
+    ]);
     const said = lastWords(name);
     const session = said && (!stored || said.time > stored.time) ? said : stored;
     if (!session?.tabs.length) return null;
