@@ -9,7 +9,7 @@ import { documentNow, perform, scopeNow, useDocument } from "../state/document";
 import { type PaletteRequest, useUi, type Wiring } from "../state/ui";
 import { Dialog } from "../ui/basics";
 import { best } from "../ui/fuzzy";
-import { CHAPTERS, hueOf } from "../canvas/Canvas";
+import { CHAPTERS, hueOf } from "../canvas/hues";
 
 /** Nodes by name, other tools' names and words; after a dropped wire only those that can take it. */
 export function Palette({ request }: { request: PaletteRequest }) {

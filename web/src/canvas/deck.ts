@@ -1,0 +1,104 @@
+/** React Flow's nodes from the document. */
+
+import { viewKey } from "../document/operations";
+import { type Specs, specOf } from "../document/specs";
+import { parseEnd, wiresInto } from "../document/wires";
+import type { GraphJson, NodeJson, NodeSpec, Picture, Spot, WorkflowJson } from "../protocol/types";
+import type { PreviewPicture } from "../state/run";
+import { type PictureSize, shapeOf } from "./geometry";
+import { hueOf } from "./hues";
+import { spotFor } from "./layout";
+import type { CardData, CardNode } from "./NodeCard";
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** A node whose pack is not here keeps its sockets: those that are wired. */
+function standInSpec(name: string, node: NodeJson, graph: GraphJson): NodeSpec {
+  const outputs = new Set<string>();
+  for (const [other, json] of Object.entries(graph.nodes)) {
+    for (const wire of wiresInto(other, json)) if (wire.from.node === name) outputs.add(wire.from.output || "out");
+  }
+  return {
+    id: node.type,
+    title: node.type,
+    help: "",
+    inputs: Object.entries(node.inputs).map(([input, source]) => ({
+      name: input,
+      type: "any",
+      typed: false,
+      gather: Array.isArray(source) ? "list" : undefined,
+    })),
+    outputs: [...outputs].map((output) => ({ name: output, type: "any" })),
+  };
+}
+
+function sizeOf(pictures: Picture[] | undefined, preview: PreviewPicture | undefined): PictureSize | null {
+  const first = pictures?.[0];
+  if (preview && !first) return { count: 1, width: preview.width, height: preview.height };
+  return first ? { count: Math.min(pictures.length, 16), width: first.width, height: first.height } : null;
+}
+
+export interface Ground {
+  document: WorkflowJson;
+  graph: GraphJson;
+  scope: string;
+  prefix: string;
+  pictures: Record<string, Picture[]>;
+  previews: Record<string, PreviewPicture>;
+  selected: string[];
+  dragged: Record<string, Spot>;
+  specs: Specs;
+}
+
+/** The cards of a graph: the same object as before for each node of which nothing changed. */
+export class Deck {
+  private held = new Map<string, { key: unknown[]; card: CardNode }>();
+
+  deal(ground: Ground): CardNode[] {
+    const { document, graph, scope, prefix, pictures, previews, dragged, specs } = ground;
+    const chosen = new Set(ground.selected);
+    const exposed = new Map<string, Set<string>>();
+    for (const parameter of Object.values(graph.parameters ?? {})) {
+      for (const to of parameter.to) {
+        const end = parseEnd(to);
+        exposed.set(end.node, (exposed.get(end.node) ?? new Set()).add(end.output));
+      }
+    }
+    const made = new Map<string, { key: unknown[]; card: CardNode }>();
+    for (const [name, json] of Object.entries(graph.nodes)) {
+      const path = prefix + name;
+      const nested = json.type.startsWith("#") || json.type === "map" || json.type === "fold";
+      const spot = dragged[name] ?? document.view?.nodes?.[viewKey(scope, name)] ?? spotFor(document, scope, name);
+      const collapsed = !!document.view?.collapsed?.[viewKey(scope, name)];
+      const size = sizeOf(pictures[path], previews[path]);
+      const shown = exposed.get(name) ?? NOTHING;
+      const known = nested || specs.byId.has(json.type);
+      const key = [json, spot.x, spot.y, collapsed, size?.count, size?.width, size?.height, specs, [...shown].join(), nested && document.graphs, known || graph];
+      const isChosen = chosen.has(name);
+      const held = this.held.get(path);
+      if (held?.key.every((part, i) => part === key[i])) {
+        const card = held.card.selected === isChosen ? held.card : { ...held.card, selected: isChosen };
+        made.set(path, { key, card });
+        continue;
+      }
+      const spec = specOf(json, document, specs);
+      const shape = shapeOf(json, spec ?? standInSpec(name, json, graph), { collapsed, pictures: size });
+      const hue = hueOf(spec?.category ?? json.type.split(".")[0] ?? "");
+      const data: CardData = { name, path, json, spec, shape, collapsed, hue, exposed: shown };
+      const card = {
+        id: name,
+        type: "card",
+        position: spot,
+        data,
+        selected: isChosen,
+        width: shape.width,
+        height: shape.height,
+        handles: shape.handles,
+        ariaLabel: `${json.title ?? spec?.title ?? json.type}, ${name}`,
+      } as CardNode;
+      made.set(path, { key, card });
+    }
+    this.held = made;
+    return [...made.values()].map((entry) => entry.card);
+  }
+}

@@ -1,0 +1,8 @@
+/** What a person does to a graph, each as one command. A `scope` is "" for the workflow itself or a sub-graph's name. */
+
+export * from "./base";
+export * from "./clip";
+export * from "./graphs";
+export * from "./mends";
+export * from "./nodes";
+export * from "./wires";
