@@ -46,7 +46,7 @@ BREACHES = {
         ("engine/keys.py", "import numpy as np", "engine.keys -> numpy"),
     ],
     "http": [
-        ("engine/session.py", "import aiohttp", "engine.session -> aiohttp"),
+        ("engine/session/late.py", "import aiohttp", "engine.session.late -> aiohttp"),
         ("nodes/anything.py", "from aiohttp import web", "nodes.anything -> aiohttp"),
     ],
     "networkx": [("engine/plan.py", "import networkx", "engine.plan -> networkx")],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import json
 import queue
@@ -20,7 +19,6 @@ from engine.events import (
     Linted,
     Planned,
     Saved,
-    StepBlocked,
     StepCancelled,
     StepFailed,
     StepFinished,
@@ -31,17 +29,13 @@ from engine.events import (
     StepShown,
     StepStarted,
 )
-from engine.events import (
-    State as JobState,
-)
-from engine.executor.performing import Outcome, Performing, as_given
+from engine.executor.ending import Ending
+from engine.executor.performing import Outcome, as_given
 from engine.executor.shared import LANE_WIDTH, Engine, Flight, InlineLanes, Order
 from engine.graph import Graph, bind
 from engine.keys import output_id, template_from_json
 from engine.plan import Frontier, Live
-from engine.plan.forward import Blocked, Failed
-from engine.sockets import Ref, fill, holes
-from engine.values import tensors
+from engine.sockets import fill, holes
 
 MAX_NESTED = 8
 
@@ -57,7 +51,7 @@ class _FlightCancel(threading.Event):
         return super().is_set() or self._flight.cancelled()
 
 
-class Execution(Performing):
+class Execution(Ending):
     """A job being carried out."""
 
     def __init__(
@@ -88,7 +82,7 @@ class Execution(Performing):
         self._flying: dict[str, Live] = {}
         self._busy: dict[str, int] = {"device": 0, "cpu": 0, "io": 0}
         self._done: set[str] = set()
-        self._gone: set[str] = set()  # ids that were here and were let go
+        self._gone: set[str] = set()
         self._failed: dict[str, Problem] = {}
         self._ran = False
         self._lanes = InlineLanes() if depth else engine.lanes
@@ -113,54 +107,6 @@ class Execution(Performing):
         except BaseException:
             self.release()
             raise
-
-    def _output_templates(self) -> dict[str, Any]:
-        """The named outputs, as far as they can be known.
-
-        What an effect passes on (`save.image`) is no target: a file in place needs no picture. It is given when it is
-        there all the same.
-        """
-        found = self.frontier.output_templates()
-        for name, bound in self._passed.items():
-            with contextlib.suppress(WeftError, Blocked, Failed, KeyError):
-                found[name] = self.frontier._template(bound, self.frontier._scope)
-        return found
-
-    def _keep_outputs(self) -> None:
-        self._kept.update(ref.id for template in self._output_templates().values() for ref in holes(template))
-
-    # -- leases
-
-    def _lease(self, id: str) -> str | None:
-        if id in self.values:
-            return "device"
-        found = self.engine.cache.lease(id)
-        if found is None:
-            return None
-        tier, value = found
-        self._leased[id] = self._leased.get(id, 0) + 1
-        self.values[id] = value
-        return tier
-
-    def _hold(self, id: str, value: Any, seconds: float) -> None:
-        self.values[id] = self.engine.cache.put(id, value, seconds, pinned=True)
-        self._leased[id] = self._leased.get(id, 0) + 1
-
-    def _let_go(self, id: str) -> None:
-        if self.values.pop(id, None) is not None:
-            self._gone.add(id)
-        for _ in range(self._leased.pop(id, 0)):
-            self.engine.cache.release(id)
-
-    def release(self) -> None:
-        """Give every lease back."""
-        for id in list(self._leased):
-            self._let_go(id)
-        self.values.clear()
-
-    def cancelled(self) -> bool:
-        """Has the job been cancelled?"""
-        return self.order.cancel.is_set()
 
     # -- the walk
 
@@ -419,123 +365,3 @@ class Execution(Performing):
                 self._readers.pop(id)
                 if id in self.frontier.maker:
                     self._let_go(id)
-
-    def _crashed(self, live: Live, problem: Problem, inputs: dict[str, Any]) -> Iterator[Event]:
-        self._leave(live)
-        placed = problem.at(path=self.prefix + live.path)
-        self._failed[live.path] = placed
-        self.problems.append(placed)
-        if problem.code == "node.mutated":
-            self._poisoned(inputs)
-        self._forget_inputs(live)
-        yield StepFailed(job=self.order.job, path=self.prefix + live.path, problem=placed)
-
-    def _poisoned(self, inputs: Mapping[str, Any]) -> None:
-        """Drop every value that shares memory with what was written into; steps that wait for one get it made again."""
-        touched = {t.untyped_storage().data_ptr() for value in inputs.values() for t in tensors(value)}
-        bad = [
-            id
-            for id, value in self.values.items()
-            if any(t.untyped_storage().data_ptr() in touched for t in tensors(value))
-        ]
-        for id in bad:
-            self._let_go(id)
-            maker = self.frontier.maker.get(id, ("", ""))[0]
-            readers = [
-                waiting
-                for path, waiting in ((p, self.frontier.lives[p]) for p in self._missing)
-                if path not in self._done and path not in self._flying and path not in self._failed
-                if any(ref.id == id for ref in holes(waiting.inputs))
-            ]
-            for waiting in readers:
-                self._missing[waiting.path].add(id)
-                self._waiting_for.setdefault(id, []).append(waiting)
-                for heap in self._ready.values():
-                    heap[:] = [item for item in heap if item[1] != waiting.path]
-                    heapq.heapify(heap)
-            if readers:
-                self._done.discard(maker)
-                self.frontier.revive(id)
-
-    def _finish(self) -> Iterator[Event]:
-        job = self.order.job
-        if not self.cancelled():
-            self._nothing_forgotten()
-            for path in sorted(self._missing, key=lambda p: self.frontier.lives[p].order):
-                if path not in self._done and path not in self._failed:
-                    yield StepBlocked(job=job, path=self.prefix + path, by=self.prefix + self._culprit(path))
-            for live in self.frontier._in_order():
-                if live.status == "maybe" and live.path not in self._missing and not live.outputs:
-                    yield StepBlocked(job=job, path=self.prefix + live.path, by=self.prefix + self._culprit(live.path))
-        if self._ran and self.order.flow:
-            steps = {
-                live.path: self.frontier.reasons.input_digests(live)
-                for live in self.frontier.lives.values()
-                if live.key and live.inputs is not None
-            }
-            self.engine.records.set_last(self.order.flow, steps)
-        outputs = {
-            name: template.id
-            for name, template in self._output_templates().items()
-            if isinstance(template, Ref)
-            and (template.id in self.values or self.engine.cache.known(template.id) is not None)
-        }
-        yield JobFinished(
-            job=job,
-            state=self._state(),
-            seconds=time.perf_counter() - self.started,
-            outputs=outputs,
-            problems=tuple(self.problems),
-        )
-
-    def _nothing_forgotten(self) -> None:
-        """Without a failure every planned step has run: anything else is a bug of the engine, told as one."""
-        left = [path for path in self._missing if path not in self._done]
-        if left and not self._failed:
-            raise RuntimeError(f"{left[0]} waits for a value that nobody makes")
-
-    def _culprit(self, path: str) -> str:
-        """The failed step that a step was blocked by."""
-        seen: set[str] = set()
-        pending = [path]
-        while pending:
-            at = pending.pop()
-            if at in self._failed and at != path:
-                return at
-            if at in seen:
-                continue
-            seen.add(at)
-            live = self.frontier.lives.get(at)
-            if live is None:
-                continue
-            pending.extend(live.blockers)
-            if live.failed_by:
-                pending.append(live.failed_by)
-            if live.inputs is not None:
-                pending.extend(self.frontier.maker.get(ref.id, ("", ""))[0] for ref in holes(live.inputs))
-        return next(iter(self._failed), "")
-
-    def _state(self) -> JobState:
-        if self.cancelled():
-            return "cancelled"
-        if not self._failed:
-            return "succeeded"
-        effects_done = any(
-            self.frontier.lives[path].status == "saved" or path in self._done
-            for path in self.frontier.lives
-            if self.frontier.lives[path].spec.effect
-        )
-        outputs_there = any(
-            all(ref.id in self.values for ref in holes(template))
-            for template in self.frontier.output_templates().values()
-        )
-        return "partial" if effects_done or outputs_there else "failed"
-
-    def results(self, fetch: bool = True) -> dict[str, Any]:
-        """The values of the named outputs that are there; without `fetch` only those that are in memory already."""
-        found = {}
-        for name, template in self._output_templates().items():
-            ids = {ref.id for ref in holes(template)}
-            if all(id in self.values or (fetch and self._lease(id) is not None) for id in ids):
-                found[name] = fill(template, self.values.__getitem__)
-        return found

@@ -12,7 +12,8 @@ from typing import Any
 
 from engine import places as places_room
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where
-from engine.executor.shared import Engine, Flight, Order
+from engine.executor.holding import Holding
+from engine.executor.shared import Flight
 from engine.invoke import EngineRun, Hooks, Stopwatch, raised
 from engine.keys import canonical, content_id, encode_template, output_id
 from engine.memory import is_out_of_memory
@@ -24,25 +25,15 @@ from engine.run import State
 from engine.sockets import Ref, facts_of, holes
 from engine.values import content_digest, map_tensors, nbytes, summary
 
-MAX_NESTED = 8
 
-
-class Performing:
+class Performing(Holding):
     """The part of an execution that runs on the lanes' threads. It only reads the job, and answers by messages."""
 
-    engine: Engine
-    order: Order
     prefix: str
     depth: int
     places: Places
     inbox: queue.SimpleQueue[tuple[str, Live, tuple[Any, ...]]]
-    values: dict[str, Any]
     _numerics: Numerics
-    _kept: set[str]
-
-    @abstractmethod
-    def _hold(self, id: str, value: Any, seconds: float) -> None:
-        """Keep a value for the job."""
 
     @abstractmethod
     def _nested(self, flight: Flight, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,32 +1,19 @@
-"""Session: one long-lived engine – jobs, subscribers, measured seconds, seeds drawn ahead.
-
-    session = Session()
-    plan = session.plan(workflow)                 # what would run now, and why
-    job = session.submit(workflow, {"prompt": "a red sphere"})
-    for event in job.events(): ...                # the diary, live
-    result = session.run(workflow)                # or: wait, and have the outputs
-
-A session is a `Worker`: planning happens where the values are. Today it is a thread in this process; behind the same
-seam it can be an actor on another machine.
-"""
+"""Session: one engine and its jobs."""
 
 from __future__ import annotations
 
 import dataclasses
-import queue
-import secrets
 import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from engine.cache import Cache, Tier
 from engine.errors import Problem, WeftError, fail
-from engine.events import TERMINAL, Event, JobFinished, JobQueued, JobStarted, State, ran
+from engine.events import Event, JobFinished, JobQueued, JobStarted
 from engine.executor import Engine, Execution, Lanes, Order
 from engine.graph import Graph, bind
 from engine.invoke import Invoker, LocalInvoker
@@ -36,155 +23,11 @@ from engine.places import Places, set_process_places
 from engine.plan import Frontier, Plan
 from engine.records import Records
 from engine.registry import Registry, load_registry
-from engine.workflow import Net, Node, Value, Workflow, to_json
+from engine.session.job import Job, Result
+from engine.session.seeds import Seeds
+from engine.workflow import Value, Workflow, to_json
 
-RANDOM = ("random", "increment")
-SEED_BITS = 48
 JOBS_KEPT = 100  # finished jobs whose diary can still be read
-
-
-class Worker(Protocol):
-    """The seam between whoever wants something run and wherever it runs."""
-
-    def known(self, ids: Sequence[str]) -> list[str]:
-        """Which of these values are there."""
-
-    def start(self, workflow: Workflow, targets: Sequence[str] | None, settings: Mapping[str, Any]) -> str:
-        """Accept a job; its name."""
-
-    def watch(self, job: str) -> Iterator[Event]:
-        """The job's events from the first to the terminal one."""
-
-    def fetch(self, id: str) -> Any:
-        """A value by id."""
-
-    def cancel(self, job: str) -> None:
-        """Ask a job to stop at its next step."""
-
-    def memory(self) -> Mapping[str, Any]:
-        """Who holds what."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a finished job gave: outputs by name, its diary, the files it wrote."""
-
-    state: State
-    outputs: Mapping[str, Any]
-    events: tuple[Event, ...]
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def ran(self) -> list[str]:
-        """The paths that really ran."""
-        return ran(self.events)
-
-    @property
-    def files(self) -> list[str]:
-        """The files of every effect, written now or found in place."""
-        return [file for event in self.events for file in getattr(event, "files", ())]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.outputs[name]
-
-
-class Job:
-    """One run of a workflow. Events are kept; any number of watchers may follow, from the start or late."""
-
-    def __init__(self, id: str, workflow: Workflow, graph: Graph, order: Order, targets: Sequence[str] | None) -> None:
-        """Made by `Session.submit`."""
-        self.id = id
-        self.workflow = workflow
-        self.graph = graph
-        self.order = order
-        self.targets = targets
-        self.state: State = "queued"
-        self.diary: list[Event] = []
-        self.execution: Execution | None = None
-        self.drawn: Mapping[str, int] = {}
-        self.planned_at = 0  # how many jobs of the session had ended when it was planned
-        self.follower: Callable[[Event], None] | None = None  # told on the job's thread, values still at hand
-        self._claimed = False
-        self._changed = threading.Condition()
-        self._watchers: list[queue.SimpleQueue[Event]] = []
-
-    def tell(self, event: Event) -> None:
-        """Write an event into the diary (durable ones) and hand it to the follower and every watcher."""
-        if self.follower is not None:
-            self.follower(event)
-        with self._changed:
-            if event.durable:
-                self.diary.append(event)
-            if isinstance(event, JobStarted):
-                self.state = "running"
-            if isinstance(event, JobFinished):
-                self.state = event.state
-            for watcher in self._watchers:
-                watcher.put(event)
-            if self.finished:  # nobody waits for less; waking them for every event would cost more than the event
-                self._changed.notify_all()
-
-    @property
-    def finished(self) -> bool:
-        """Has its terminal event been told?"""
-        return self.state in TERMINAL
-
-    @property
-    def watched(self) -> bool:
-        """Does anybody follow it now? Previews are made only then."""
-        return bool(self._watchers)
-
-    def claim(self) -> bool:
-        """Whoever claims the job first carries it to its end: a worker, or a cancel while it is queued."""
-        with self._changed:
-            first, self._claimed = not self._claimed, True
-            return first
-
-    def cancel(self) -> None:
-        """Stop at the next denoise step, tile or chunk; what is finished is kept. A queued job ends at once."""
-        self.order.cancel.set()
-        if self.claim():
-            self.tell(JobFinished(job=self.id, state="cancelled"))
-            self.close()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False when it did not come in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.finished, timeout)
-
-    def events(self) -> Iterator[Event]:
-        """Every durable event from the first, then whatever comes, until the terminal one."""
-        inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        with self._changed:
-            for event in self.diary:
-                inbox.put(event)
-            self._watchers.append(inbox)
-        try:
-            while True:
-                try:
-                    event = inbox.get(timeout=1.0)  # not for ever: Windows tells of Ctrl-C only between waits
-                except queue.Empty:
-                    continue
-                yield event
-                if isinstance(event, JobFinished):
-                    return
-        finally:
-            with self._changed:
-                self._watchers.remove(inbox)
-
-    def result(self, fetch: bool = True) -> Result:
-        """Wait, then the outputs and the diary. Without `fetch`, outputs that lie on disk are left there."""
-        self.wait()
-        outputs = self.execution.results(fetch) if self.execution is not None else {}
-        last = self.diary[-1]
-        problems = last.problems if isinstance(last, JobFinished) else ()
-        return Result(self.state, outputs, tuple(self.diary), problems)
-
-    def close(self) -> None:
-        """Give the leases on its outputs back."""
-        execution, self.execution = self.execution, None
-        if execution is not None:
-            execution.release()
 
 
 class Session:
@@ -233,7 +76,7 @@ class Session:
         )
         self.jobs: dict[str, Job] = {}
         self._pool = ThreadPoolExecutor(max(1, jobs), thread_name_prefix="weft job")
-        self._ahead: dict[tuple[str, str], int] = {}
+        self.seeds = Seeds(registry, self.engine.records)
         self._lock = threading.Lock()
         self._accepting = threading.Lock()
         self._ended = 0
@@ -246,7 +89,7 @@ class Session:
         """Set parameters, draw seeds, bind. The seeds are drawn ahead: they stay the next ones until a job has them."""
         given = dict(parameters or {})
         workflow = workflow.with_defaults(given).with_parameters(given)
-        workflow, drawn = self._draw(workflow)
+        workflow, drawn = self.seeds.draw(workflow, flow_name(workflow))
         return workflow, bind(workflow, self.engine.registry), drawn
 
     def plan(
@@ -281,74 +124,6 @@ class Session:
         if origin is None or not Path(origin.file).is_file():
             return self.engine.places
         return dataclasses.replace(self.engine.places, beside=Path(origin.file).resolve().parent)
-
-    def _draw(self, workflow: Workflow) -> tuple[Workflow, dict[str, int]]:
-        """Replace `"random"` and `"increment"` by the seeds that the next run will have.
-
-        What one parameter feeds gets one seed: a second pass refines with the noise of the first.
-        """
-        flow = flow_name(workflow)
-        drawn: dict[str, int] = {}
-
-        def net(part: Net, prefix: str) -> dict[str, Node]:
-            nodes = dict(part.nodes)
-            leader = {target: p.to[0] for p in part.parameters.values() for target in p.to}
-            for name, node in part.nodes.items():
-                inner = workflow.net(node.body or node.type) if node.body or node.type.startswith("#") else None
-                inputs = dict(node.inputs)
-                for label, parameter in inner.parameters.items() if inner is not None else ():
-                    if parameter.default in RANDOM and label not in inputs:
-                        inputs[label] = Value(parameter.default)
-                for socket, source in inputs.items():
-                    if not isinstance(source, Value) or source.value not in RANDOM:
-                        continue
-                    if self._takes_seed(workflow, node, socket):
-                        own = f"{name}.{socket}"
-                        first = leader.get(own, own)
-                        seed = drawn.get(prefix + first)
-                        if seed is None:
-                            seed = self._next_seed(flow, prefix + first, source.value)
-                        drawn[prefix + own] = seed
-                        node = dataclasses.replace(node, inputs={**node.inputs, socket: Value(seed)})
-                        nodes[name] = node
-            return nodes
-
-        graphs = {
-            name: dataclasses.replace(part, nodes=net(part, f"#{name}/")) for name, part in workflow.graphs.items()
-        }
-        return dataclasses.replace(workflow, nodes=net(workflow, ""), graphs=graphs), drawn
-
-    def _takes_seed(self, workflow: Workflow, node: Node, socket: str, inside: frozenset[str] = frozenset()) -> bool:
-        """Is the input a seed, or a parameter of an inner graph that feeds one?"""
-        graph = node.body or node.type
-        if graph in inside:
-            return False  # graphs that contain each other: `bind` tells
-        inner = workflow.net(graph) if node.body or node.type.startswith("#") else None
-        if inner is None:
-            spec = self.engine.registry.get(node.type)
-            item = spec.by_name.get(socket) if spec else None
-            return item is not None and item.widget.get("kind") == "seed"
-        for target in inner.parameters[socket].to if socket in inner.parameters else ():
-            name, _, deeper = target.rpartition(".")
-            below = inner.nodes.get(name)
-            if below is not None and self._takes_seed(workflow, below, deeper, inside | {graph}):
-                return True
-        return False
-
-    def _next_seed(self, flow: str, key: str, policy: str) -> int:
-        with self._lock:
-            seed = self._ahead.get((flow, key))
-            if seed is None:
-                last = self.engine.records.seed(flow, key) if policy == "increment" else None
-                seed = secrets.randbits(SEED_BITS) if last is None else (last + 1) % 2**64
-                self._ahead[flow, key] = seed
-            return seed
-
-    def _use_seeds(self, flow: str, drawn: Mapping[str, int]) -> None:
-        with self._lock:
-            for key, seed in drawn.items():
-                if self._ahead.pop((flow, key), None) is not None:
-                    self.engine.records.set_seed(flow, key, seed)
 
     # -- jobs
 
@@ -417,7 +192,7 @@ class Session:
         if fatal:
             job.execution.release()
             raise WeftError(_located(workflow, problem) for problem in fatal)
-        self._use_seeds(order.flow, drawn)
+        self.seeds.use(order.flow, drawn)
         return job
 
     def _enter(self, job: Job) -> int:

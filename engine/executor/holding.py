@@ -1,0 +1,81 @@
+"""What a job holds while it lasts: values by id, leased from the cache."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from engine.errors import WeftError
+from engine.executor.shared import Engine, Order
+from engine.graph import Bound
+from engine.plan import Frontier
+from engine.plan.forward import Blocked, Failed
+from engine.sockets import fill, holes
+
+
+class Holding:
+    """The values of a job. Leases are counted, and given back at the last reader or at the end."""
+
+    engine: Engine
+    order: Order
+    frontier: Frontier
+    values: dict[str, Any]
+    _leased: dict[str, int]
+    _gone: set[str]  # ids that were here and were let go
+    _kept: set[str]  # the ids of the named outputs, and what was shown
+    _passed: dict[str, Bound]  # named outputs that an effect passes on
+
+    def cancelled(self) -> bool:
+        """Has the job been cancelled?"""
+        return self.order.cancel.is_set()
+
+    def _lease(self, id: str) -> str | None:
+        if id in self.values:
+            return "device"
+        found = self.engine.cache.lease(id)
+        if found is None:
+            return None
+        tier, value = found
+        self._leased[id] = self._leased.get(id, 0) + 1
+        self.values[id] = value
+        return tier
+
+    def _hold(self, id: str, value: Any, seconds: float) -> None:
+        self.values[id] = self.engine.cache.put(id, value, seconds, pinned=True)
+        self._leased[id] = self._leased.get(id, 0) + 1
+
+    def _let_go(self, id: str) -> None:
+        if self.values.pop(id, None) is not None:
+            self._gone.add(id)
+        for _ in range(self._leased.pop(id, 0)):
+            self.engine.cache.release(id)
+
+    def release(self) -> None:
+        """Give every lease back."""
+        for id in list(self._leased):
+            self._let_go(id)
+        self.values.clear()
+
+    def _output_templates(self) -> dict[str, Any]:
+        """The named outputs, as far as they can be known.
+
+        What an effect passes on (`save.image`) is no target: a file in place needs no picture. It is given when it is
+        there all the same.
+        """
+        found = self.frontier.output_templates()
+        for name, bound in self._passed.items():
+            with contextlib.suppress(WeftError, Blocked, Failed, KeyError):
+                found[name] = self.frontier._template(bound, self.frontier._scope)
+        return found
+
+    def _keep_outputs(self) -> None:
+        self._kept.update(ref.id for template in self._output_templates().values() for ref in holes(template))
+
+    def results(self, fetch: bool = True) -> dict[str, Any]:
+        """The values of the named outputs that are there; without `fetch` only those that are in memory already."""
+        found = {}
+        for name, template in self._output_templates().items():
+            ids = {ref.id for ref in holes(template)}
+            if all(id in self.values or (fetch and self._lease(id) is not None) for id in ids):
+                found[name] = fill(template, self.values.__getitem__)
+        return found

@@ -1,0 +1,137 @@
+"""Job: one run of a workflow, its diary and its watchers; Result: what came of it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import Problem
+from engine.events import TERMINAL, Event, JobFinished, JobStarted, State, ran
+from engine.executor import Execution, Order
+from engine.graph import Graph
+from engine.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished job gave: outputs by name, its diary, the files it wrote."""
+
+    state: State
+    outputs: Mapping[str, Any]
+    events: tuple[Event, ...]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ran(self) -> list[str]:
+        """The paths that really ran."""
+        return ran(self.events)
+
+    @property
+    def files(self) -> list[str]:
+        """The files of every effect, written now or found in place."""
+        return [file for event in self.events for file in getattr(event, "files", ())]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.outputs[name]
+
+
+class Job:
+    """One run of a workflow. Events are kept; any number of watchers may follow, from the start or late."""
+
+    def __init__(self, id: str, workflow: Workflow, graph: Graph, order: Order, targets: Sequence[str] | None) -> None:
+        """Made by `Session.submit`."""
+        self.id = id
+        self.workflow = workflow
+        self.graph = graph
+        self.order = order
+        self.targets = targets
+        self.state: State = "queued"
+        self.diary: list[Event] = []
+        self.execution: Execution | None = None
+        self.drawn: Mapping[str, int] = {}
+        self.planned_at = 0  # how many jobs of the session had ended when it was planned
+        self.follower: Callable[[Event], None] | None = None  # told on the job's thread, values still at hand
+        self._claimed = False
+        self._changed = threading.Condition()
+        self._watchers: list[queue.SimpleQueue[Event]] = []
+
+    def tell(self, event: Event) -> None:
+        """Write an event into the diary (durable ones) and hand it to the follower and every watcher."""
+        if self.follower is not None:
+            self.follower(event)
+        with self._changed:
+            if event.durable:
+                self.diary.append(event)
+            if isinstance(event, JobStarted):
+                self.state = "running"
+            if isinstance(event, JobFinished):
+                self.state = event.state
+            for watcher in self._watchers:
+                watcher.put(event)
+            if self.finished:  # nobody waits for less; waking them for every event would cost more than the event
+                self._changed.notify_all()
+
+    @property
+    def finished(self) -> bool:
+        """Has its terminal event been told?"""
+        return self.state in TERMINAL
+
+    @property
+    def watched(self) -> bool:
+        """Does anybody follow it now? Previews are made only then."""
+        return bool(self._watchers)
+
+    def claim(self) -> bool:
+        """Whoever claims the job first carries it to its end: a worker, or a cancel while it is queued."""
+        with self._changed:
+            first, self._claimed = not self._claimed, True
+            return first
+
+    def cancel(self) -> None:
+        """Stop at the next denoise step, tile or chunk; what is finished is kept. A queued job ends at once."""
+        self.order.cancel.set()
+        if self.claim():
+            self.tell(JobFinished(job=self.id, state="cancelled"))
+            self.close()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False when it did not come in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.finished, timeout)
+
+    def events(self) -> Iterator[Event]:
+        """Every durable event from the first, then whatever comes, until the terminal one."""
+        inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        with self._changed:
+            for event in self.diary:
+                inbox.put(event)
+            self._watchers.append(inbox)
+        try:
+            while True:
+                try:
+                    event = inbox.get(timeout=1.0)  # not for ever: Windows tells of Ctrl-C only between waits
+                except queue.Empty:
+                    continue
+                yield event
+                if isinstance(event, JobFinished):
+                    return
+        finally:
+            with self._changed:
+                self._watchers.remove(inbox)
+
+    def result(self, fetch: bool = True) -> Result:
+        """Wait, then the outputs and the diary. Without `fetch`, outputs that lie on disk are left there."""
+        self.wait()
+        outputs = self.execution.results(fetch) if self.execution is not None else {}
+        last = self.diary[-1]
+        problems = last.problems if isinstance(last, JobFinished) else ()
+        return Result(self.state, outputs, tuple(self.diary), problems)
+
+    def close(self) -> None:
+        """Give the leases on its outputs back."""
+        execution, self.execution = self.execution, None
+        if execution is not None:
+            execution.release()
