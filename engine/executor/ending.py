@@ -1,4 +1,4 @@
-"""What went wrong in a job, and how it ends: what was blocked and by whom, what is remembered, which state it is in."""
+"""Ending: what went wrong in a job, what was blocked by it, what is remembered, which state it ends in."""
 
 from __future__ import annotations
 

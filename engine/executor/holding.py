@@ -1,4 +1,4 @@
-"""What a job holds while it lasts: values by id, leased from the cache."""
+"""Holding: what a job holds while it lasts – values by id, leased from the cache."""
 
 from __future__ import annotations
 
