@@ -61,6 +61,14 @@ def weft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weft]:
 
 
 @pytest.fixture(scope="session")
+def starter_weft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weft]:
+    """A server with the model that ships: where a test is about what pictures look like."""
+    server = Weft(tmp_path_factory.mktemp("starter"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     chrome, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if not chrome or not driver:
@@ -156,6 +164,24 @@ class Editor:
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(text)
 
+    def open_workflow(self, title: str) -> None:
+        self.one(".rail [aria-label='Workflows']").click()
+        rows = self.until(lambda: [i for i in self.all(".panel .item") if i.text.startswith(title)], f"{title!r}")
+        rows[0].click()
+        self.one("[aria-label='Close Workflows']").click()
+        self.until(lambda: self.forecast() not in ("", "planning…"), "its plan")
+
+    def set_number(self, node: str, name: str, value: str) -> None:
+        """Type a number into a widget on the canvas, as one does: point at it, press, type, Enter."""
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        ActionChains(self.browser).move_to_element(self.one(f"[data-node={node}] [data-input={name}]")).perform()
+        field = self.one(f"[data-node={node}] [data-input={name}] input")
+        field.click()
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(value, Keys.ENTER)
+
     def prompt(self, node: str = "prompt") -> str:
         """The prompt on the canvas, whether it is text at rest or a field under the pointer."""
         return self.script(
@@ -200,4 +226,13 @@ def editor(chromium: Any, weft: Weft) -> Editor:
     made = Editor(chromium, weft)
     made.open()
     made.complaints()  # what was said before belongs to the test before
+    return made
+
+
+@pytest.fixture
+def studio(chromium: Any, starter_weft: Weft) -> Editor:
+    """The editor on the model that ships."""
+    made = Editor(chromium, starter_weft)
+    made.open()
+    made.complaints()
     return made

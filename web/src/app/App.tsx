@@ -7,6 +7,7 @@ import { Canvas } from "../canvas/Canvas";
 import { withSpots } from "../canvas/layout";
 import { Form, History, Models, Problems, Queue, Workflows } from "../panels/Lists";
 import { Inspector } from "../panels/Inspector";
+import { Rooms } from "../panels/Rooms";
 import { RunBar, progress } from "../panels/RunBar";
 import { commandById, COMMANDS, copySelected, deleteSelected, keysOf, pasteText, toggleTheme } from "../panels/commands";
 import { failed } from "../state/actions";
@@ -84,6 +85,7 @@ export function App() {
         {cheatSheet ? <CheatSheet /> : null}
         {viewing ? <Viewer viewing={viewing} /> : null}
       </Suspense>
+      <Rooms />
       <Toasts />
     </div>
   );

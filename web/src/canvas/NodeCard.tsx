@@ -10,6 +10,7 @@ import { useCatalogue } from "../state/catalogue";
 import { documentNow, scopeNow } from "../state/document";
 import { useRun } from "../state/run";
 import { useUi, type Wiring } from "../state/ui";
+import { PaintButton } from "../widgets/PaintButton";
 import { Widget } from "../widgets/Widget";
 import type { Shape } from "./geometry";
 
@@ -130,11 +131,13 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
               </div>
             ),
           )}
-      {shape.picture && !data.collapsed ? <Pictures path={data.path} area={shape.picture} pictures={pictures} title={title} /> : null}
+      {shape.picture && !data.collapsed ? <Pictures path={data.path} name={name} paintable={gives(spec, "Image")} area={shape.picture} pictures={pictures} title={title} /> : null}
       {failed.length ? <Complaint problems={failed} top={shape.height} /> : null}
     </article>
   );
 });
+
+const gives = (spec: NodeSpec | undefined, type: string): boolean => !!spec?.outputs.some((output) => output.type === type);
 
 function drawnOf(path: string, input: InputSpec): number | string | undefined {
   return useRun.getState().plan?.drawn?.[`${path}.${input.name}`];
@@ -255,7 +258,7 @@ function SocketRow(props: {
   );
 }
 
-function Pictures(props: { path: string; area: NonNullable<Shape["picture"]>; pictures?: Picture[]; title: string }) {
+function Pictures(props: { path: string; name: string; paintable: boolean; area: NonNullable<Shape["picture"]>; pictures?: Picture[]; title: string }) {
   const preview = useRun((held) => held.previews[props.path]);
   const { area, pictures } = props;
   const style = { top: area.y, height: area.height } as CSSProperties;
@@ -268,9 +271,12 @@ function Pictures(props: { path: string; area: NonNullable<Shape["picture"]>; pi
   return (
     <div className="picture grid" style={{ ...style, gridTemplateColumns: `repeat(${area.columns}, 1fr)` }}>
       {pictures.map((picture, index) => (
-        <button type="button" className="thumb nodrag" key={picture.blob + String(index)} onClick={() => open(index)} aria-label={`${props.title}: open picture ${index + 1}`}>
-          <img src={blobUrl(picture.blob, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt={`${props.title}: result ${index + 1}`} draggable={false} />
-        </button>
+        <span className="cell" key={picture.blob + String(index)}>
+          <button type="button" className="thumb nodrag" onClick={() => open(index)} aria-label={`${props.title}: open picture ${index + 1}`}>
+            <img src={blobUrl(picture.blob, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt={`${props.title}: result ${index + 1}`} draggable={false} />
+          </button>
+          {props.paintable ? <PaintButton node={props.name} title={props.title} url={blobUrl(picture.blob)} /> : null}
+        </span>
       ))}
     </div>
   );

@@ -29,6 +29,15 @@ export interface Viewing {
   against?: number;
 }
 
+/** A picture to paint a mask over, and the node that gives it. */
+export interface Painting {
+  node: string;
+  title: string;
+  url: string;
+  /** A mask to begin with. */
+  begin?: string;
+}
+
 interface UiState {
   selected: string[];
   panel: Panel | null;
@@ -36,6 +45,7 @@ interface UiState {
   commands: boolean;
   cheatSheet: boolean;
   viewing: Viewing | null;
+  painting: Painting | null;
   theme: "dark" | "light";
   minimap: boolean;
   toasts: Toast[];
@@ -74,6 +84,7 @@ export const useUi = create<UiState>((set, get) => ({
   commands: false,
   cheatSheet: false,
   viewing: null,
+  painting: null,
   theme: stored("weft.theme") === "light" ? "light" : "dark",
   minimap: stored("weft.minimap") !== "off",
   toasts: [],

@@ -1,9 +1,10 @@
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
 import { nameOf } from "../document/specs";
 import type { InputSpec, Json } from "../protocol/types";
-import { api, ApiError } from "../protocol/http";
+import { api, ApiError, fileUrl } from "../protocol/http";
 import { IconButton } from "../ui/basics";
 import { complain } from "../state/ui";
+import { PaintButton } from "./PaintButton";
 
 export interface FieldProps {
   node: string;
@@ -202,7 +203,7 @@ export function ToggleField({ value, onChange, onDone, label }: FieldProps) {
   );
 }
 
-export function ChoiceField({ type, input, value, onChange, onDone, label }: FieldProps) {
+export function ChoiceField({ node, type, input, value, onChange, onDone, label }: FieldProps) {
   const fixed = typeof input.type === "object" ? input.type.choices : undefined;
   const [live, setLive] = useState<(string | number)[] | null>(null);
   const field = useRef<HTMLSelectElement>(null);
@@ -248,6 +249,7 @@ export function ChoiceField({ type, input, value, onChange, onDone, label }: Fie
           </option>
         ))}
       </select>
+      {picture && typeof held === "string" && held ? <PaintButton node={node} title={held} url={fileUrl("input", held)} /> : null}
       {picture ? (
         <IconButton
           icon="upload"
