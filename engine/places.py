@@ -36,6 +36,7 @@ MODEL_FOLDERS: Mapping[str, tuple[str, ...]] = {
 }
 # Kinds that a whole model's folder holds too: `load.vae` may name one and take its VAE.
 COMPONENTS = ("diffusion_models", "text_encoders", "vae")
+WHOLE = ("checkpoints", *COMPONENTS)
 WEIGHT_ENDINGS = (".safetensors", ".gguf", ".sft")
 PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -59,7 +60,8 @@ class Places:
     model_folders: tuple[Path, ...] = ()
     output_folder: Path | None = None
     input_folder: Path | None = None
-    shipped: Mapping[str, Path] = field(default_factory=dict)  # models that packs bring: name -> folder
+    # Models that packs bring: a whole model's name -> its folder; of other kinds "loras:name" -> a file or folder.
+    shipped: Mapping[str, Path] = field(default_factory=dict)
     beside: Path | None = None  # the folder of the workflow file: its pictures may lie beside it
 
     @property
@@ -104,8 +106,9 @@ class Places:
                     return found
         if kind in COMPONENTS and relative in self._whole_models():
             return self.model("checkpoints", name)
-        if relative in self.shipped:
-            return self.shipped[relative]
+        brought = self.shipped.get(f"{kind}:{relative}") or (self.shipped.get(relative) if kind in WHOLE else None)
+        if brought is not None:
+            return brought
         found = hub_snapshot(name)
         if found is not None:
             return found
@@ -124,8 +127,9 @@ class Places:
         for root in self.roots():
             for folder in MODEL_FOLDERS.get(kind, (kind,)):
                 found.update(_models_under(root / folder))
-        if kind in ("checkpoints", *COMPONENTS):
-            found.update(self.shipped)
+        if kind in WHOLE:
+            found.update(name for name in self.shipped if ":" not in name)
+        found.update(name.removeprefix(f"{kind}:") for name in self.shipped if name.startswith(f"{kind}:"))
         if kind in COMPONENTS:
             found.update(self._whole_models())
         return sorted(found)

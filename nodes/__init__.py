@@ -7,6 +7,10 @@ imports torch, diffusers, transformers or peft at its top: a workflow is read, c
 __weft_pack__ = {
     "title": "Weft",
     "about": "The diffusion textbook: load, encode, denoise, decode, save.",
-    "models": {"starter/unet": "starter/model"},
+    "models": {
+        "starter/unet": "starter/model",
+        "loras:starter/big": "starter/loras/big.safetensors",
+        "controlnet:starter/edges": "starter/controlnet/edges",
+    },
     "exclude": ["starter"],
 }

@@ -27,6 +27,7 @@ ALIKE = (
     copy("text_encoder.family", "text_encoder.family"),
     copy("text_encoder.text_layout", "text_encoder.text_layout"),
 )
+STRONG = 2.0  # a strength beyond which colours burn and shapes break
 PASS = {"model": "model", "text_encoder": "text_encoder"}
 
 
@@ -119,6 +120,10 @@ def advice(**inputs: Any) -> Iterator[Problem]:
         if lost:
             first = ", ".join(f"'{key}'" for key in lost[:3])
             yield _lint("lint.lora_unused", f"{len(lost)} layers or tensors in {name} are not used: {first}", "")
+        strength = abs(lora.strength * inputs["strength"])
+        if strength > STRONG:
+            message = f"{name} at strength {strength:g} drowns the model: 0.5 to 1 is usual"
+            yield _lint("lint.lora_strong", message, "use a strength of 1, or a LoRA trained further")
         if lora.encoders and encoder is None:
             yield _lint(
                 "lint.lora_text",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from engine.errors import fail, refuse
 from engine.node import Help, Multiline, Range, node
 from engine.run import Run
-from engine.sockets import copy, facts_of
+from engine.sockets import copy, facts_of, rule
 from nodes.families import family_of
 from nodes.types import Conditioning, Entry, Framing, Mask, TextEncoder
 
@@ -84,7 +84,17 @@ def place(
     return replace(conditioning, entries=entries)
 
 
-@node("text.zero", output="conditioning", facts=[copy("conditioning.text_layout", "conditioning.text_layout")])
+def zero_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
+    """Beside the layout: that these are zeros, which not every family was trained with."""
+    return {"conditioning": {"zeroed": True}}
+
+
+@node(
+    "text.zero",
+    output="conditioning",
+    facts=[copy("conditioning.text_layout", "conditioning.text_layout"), rule("nodes.text:zero_facts")],
+    aliases=("ConditioningZeroOut",),
+)
 def zero(conditioning: Conditioning) -> Conditioning:
     """Zeros in the shape of a conditioning: what a few families (SDXL, SD 3) were trained with as unconditional."""
     import torch
@@ -97,7 +107,7 @@ def zero(conditioning: Conditioning) -> Conditioning:
         )
         for entry in conditioning.entries
     )
-    return replace(conditioning, entries=entries, text="")
+    return replace(conditioning, entries=entries, text="", zeroed=True)
 
 
 @node(

@@ -71,26 +71,6 @@ class Mask:
         return {"batch": int(batch), "height": int(height), "width": int(width)}
 
 
-@socket(colour="#5c8f86", portable=True)
-@dataclass(frozen=True, eq=False)
-class Stitch:
-    """How a piece cut out of a picture goes back into it.
-
-    `pixels` float32 [batch, height, width, 3] is the whole picture, `alpha` float32 [batch, h, w] how much of the new
-    piece counts (0 keeps the old pixel's very bits), `box` its (x, y, width, height), which may lie partly outside.
-    """
-
-    pixels: Tensor
-    alpha: Tensor
-    box: tuple[int, int, int, int]
-
-    @property
-    def facts(self) -> Facts:
-        """Size and batch of the whole picture."""
-        batch, height, width = self.pixels.shape[:3]
-        return {"batch": int(batch), "height": int(height), "width": int(width)}
-
-
 @dataclass(frozen=True)
 class LatentSpace:
     """Which VAE's latents these are: `name` (`sd1`, `sdxl`, `sd3`, `flux`, or `8x4@0.5`), channels, pixels a cell.
@@ -112,25 +92,21 @@ class Latent:
 
     `noise_mask` is float32 [batch or 1, 1, h, w] in latent cells, 1 = denoise here, or None for everywhere.
     `seeds_from` shifts the batch index for seeds, so that an item picked out of a batch keeps its own noise.
-    `beside` is [batch or 1, channel, h, w], what models made for inpainting see beside the noise (the mask and the
-    masked picture's latents), or None for models that take the noise alone.
     """
 
     samples: Tensor
     space: LatentSpace
     noise_mask: Tensor | None = None
     seeds_from: int = 0
-    beside: Tensor | None = None
 
     @property
     def facts(self) -> Facts:
-        """Latent space, size in pixels, batch, how many channels stand beside the noise."""
+        """Latent space, size in pixels, batch."""
         return {
             "latent_space": self.space.name,
             "batch": int(self.samples.shape[0]),
             "height": int(self.samples.shape[-2]) * self.space.factor,
             "width": int(self.samples.shape[-1]) * self.space.factor,
-            "beside": 0 if self.beside is None else int(self.beside.shape[1]),
         }
 
 
@@ -366,17 +342,18 @@ class Conditioning:
     entries: tuple[Entry, ...]
     layout: str = ""
     text: str = field(default="", compare=False)
+    zeroed: bool = field(default=False, compare=False)  # zeros in place of an embedding, for lints
 
     @property
     def facts(self) -> Facts:
-        """Text layout."""
-        return {"text_layout": self.layout} if self.layout else NO_FACTS
+        """Text layout, and whether it is zeros."""
+        return {**({"text_layout": self.layout} if self.layout else {}), **({"zeroed": True} if self.zeroed else {})}
 
     @classmethod
     def outline(cls, ref: Ref) -> Conditioning:
         """The conditioning that an encoder will give: one entry, its tensors not there yet."""
         entry = Entry(ref.part("entries", 0, "embedding"), ref.part("entries", 0, "pooled"))
-        return cls((entry,), ref.facts.get("text_layout", ""))
+        return cls((entry,), ref.facts.get("text_layout", ""), zeroed=ref.facts.get("zeroed", False))
 
 
 @socket(colour="#7fb35a", recipe=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from engine.errors import refuse
-from engine.node import Help, Range, Seed, node
+from engine.errors import Mend, Problem, Where, refuse
+from engine.node import Help, Seed, node
 from engine.run import Run
 from engine.sockets import copy, facts_of, rule, same
-from nodes.image.tiles import Box, Tiling
+from nodes.families import overflows
 from nodes.latent import Cells, check_size, check_space, mask_cells
 from nodes.types import VAE, Image, Latent, Mask
 
@@ -24,12 +25,6 @@ Fit = Annotated[
     Literal["refuse", "crop", "pad"],
     Help("What to do with a size that is no whole number of latent cells: crop the middle, or repeat the border."),
 ]
-Tile = Annotated[
-    int,
-    Range(0, 8192, 64, soft=(0, 2048)),
-    Help("Pixels a side of each tile, for pictures too large for the memory; 0 does the whole at once."),
-]
-Overlap = Annotated[int, Range(0, 2048, 8, soft=(16, 256)), Help("Pixels that neighbouring tiles share.")]
 # Maps of the widest kind that are alive at once: 3 to 5 were counted, encoding or decoding; one more for convolutions.
 LIVE_MAPS = 6
 
@@ -37,7 +32,8 @@ LIVE_MAPS = 6
 def encode_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     """The facts of an encoded picture; a size that does not fit is refused as soon as it is known."""
     vae, image = inputs["vae"], facts_of(inputs["image"])
-    facts = {"latent_space": facts_of(vae).get("latent_space"), "batch": image.get("batch"), "beside": 0}
+    facts = {"latent_space": facts_of(vae).get("latent_space"), "batch": image.get("batch")}
+    facts["picture"] = True if inputs.get("mask") is None else None  # to be redrawn as a whole: denoise 1 would lose it
     if isinstance(vae, VAE) and "width" in image and "height" in image:
         size = _fitted(vae, image["width"], image["height"], inputs["fit"])
         facts |= {"width": size[0], "height": size[1]}
@@ -55,7 +51,13 @@ def _fitted(vae: VAE, width: int, height: int, fit: str) -> tuple[int, int]:
     return width, height
 
 
-@node("vae.encode", output="latent", facts=[rule("nodes.vae:encode_facts")], aliases=["VAEEncode", "VAEEncodeTiled"])
+@node(
+    "vae.encode",
+    output="latent",
+    facts=[rule("nodes.vae:encode_facts")],
+    lints="nodes.vae:advice",
+    aliases=["VAEEncode", "VAEEncodeForInpaint"],
+)
 def encode(
     run: Run,
     vae: VAE,
@@ -66,62 +68,31 @@ def encode(
     fit: Fit = "refuse",
     cells: Cells = "nearest",
     precision: Precision = "run",
-    tile: Tile = 0,
-    overlap: Overlap = 64,
 ) -> Latent:
     """A picture as latents: `(posterior - shift) * scale`, float32 [batch, channel, height / 8, width / 8].
 
-    The seed matters only when sampling; 8 stands for the VAE's factor. Tiles need a fraction of the memory and fade
-    into each other; the result differs a little from the whole, because a VAE's normalisation sees only its tile.
+    The seed matters only when sampling; 8 stands for the VAE's factor.
     """
-    latent = Latent(
-        encoded(run, vae, to_cells(vae, image.pixels, fit), precision, sample, seed, tile, overlap), vae.space
-    )
-    if mask is None:
-        return latent
-    alpha = to_cells(vae, mask.alpha[..., None], fit)[..., 0]
-    return replace(latent, noise_mask=mask_cells(Mask(alpha), latent, cells))
-
-
-def encoded(
-    run: Run,
-    vae: VAE,
-    pixels: torch.Tensor,
-    precision: str = "run",
-    sample: bool = False,
-    seed: int = 0,
-    tile: int = 0,
-    overlap: int = 64,
-) -> torch.Tensor:
-    """[batch, height, width, 3], whole latent cells, as scaled latents float32 [batch, channel, h, w]."""
     import torch
 
-    planes, factor = pixels.movedim(-1, 1), vae.space.factor  # (B, 3, H, W)
-    tiling = _tiling(vae, planes.shape[2] // factor, planes.shape[3] // factor, tile, overlap)
-    piece = (len(planes), 3, *_piece(tiling, factor))
-    with run.lease(_in(vae, precision), working_bytes=_working(vae, piece)) as module, torch.no_grad():
+    pixels = _to_cells(vae, image.pixels, fit).movedim(-1, 1)  # (B, 3, H, W)
+    recipe = _in(vae, precision)
+    with run.lease(recipe, working_bytes=_working(vae, pixels.shape)) as module, torch.no_grad():
         device, dtype = _where(module)
-        draws: torch.Tensor | None = None
+        posterior = module.encode((2.0 * pixels - 1.0).to(device, dtype)).latent_dist
         if sample:
-            shape = (vae.space.channels, tiling.height, tiling.width)
-            draws = torch.stack([torch.randn(shape, generator=g) for g in run.generators(seed, len(planes))])
-
-        def one(box: Box) -> torch.Tensor:
-            _tell(run, tiling, box)
-            part = box.times(factor)
-            cut = planes[..., part.top : part.bottom, part.left : part.right]
-            posterior = module.encode((2.0 * cut - 1.0).to(device, dtype)).latent_dist
-            if draws is None:
-                z = posterior.mode()
-            else:
-                noise = draws[..., box.top : box.bottom, box.left : box.right].to(device, dtype)
-                z = posterior.mean + posterior.std * noise
-            scaled: torch.Tensor = ((z - vae.shift) * vae.scale).float()
-            return scaled
-
-        latents = tiling.put_together(one)
+            shape = posterior.mean.shape
+            draws = [torch.randn(shape[1:], generator=g) for g in run.generators(seed, shape[0])]
+            z = posterior.mean + posterior.std * torch.stack(draws).to(device, dtype)
+        else:
+            z = posterior.mode()
+        latents = ((z - vae.shift) * vae.scale).float()
     _check_finite(latents, dtype, "encoding")
-    return latents
+    latent = Latent(latents, vae.space)
+    if mask is None:
+        return latent
+    alpha = _to_cells(vae, mask.alpha[..., None], fit)[..., 0]
+    return replace(latent, noise_mask=mask_cells(Mask(alpha), latent, cells))
 
 
 @node(
@@ -131,16 +102,11 @@ def encoded(
         same("latent_space", "vae", "latent", why="each VAE reads only its own latents"),
         *(copy(f"latent.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")),
     ],
-    aliases=["VAEDecode", "VAEDecodeTiled"],
+    lints="nodes.vae:advice",
+    aliases=["VAEDecode"],
 )
-def decode(
-    run: Run, vae: VAE, latent: Latent, precision: Precision = "run", tile: Tile = 0, overlap: Overlap = 64
-) -> Image:
-    """Latents as a picture: `decode(latent / scale + shift)`, from -1..1 to 0..1 and clamped, as diffusers does.
-
-    Tiles need a fraction of the memory and fade into each other; the result differs a little from the whole, because a
-    VAE's normalisation and attention see only their tile.
-    """
+def decode(run: Run, vae: VAE, latent: Latent, precision: Precision = "run") -> Image:
+    """Latents as a picture: `decode(latent / scale + shift)`, from -1..1 to 0..1 and clamped, as diffusers does."""
     import torch
 
     error = check_space(vae.space, latent)
@@ -149,40 +115,23 @@ def decode(
     if latent.samples.ndim != 4:
         raise refuse("this VAE decodes pictures, the latent is a video", socket="latent")
     batch, _, height, width = latent.samples.shape
-    factor = vae.space.factor
-    tiling = _tiling(vae, height, width, tile, overlap)
-    piece = (batch, 3, *_piece(tiling, factor))
-    with run.lease(_in(vae, precision), working_bytes=_working(vae, piece)) as module, torch.no_grad():
+    picture = (batch, 3, height * vae.space.factor, width * vae.space.factor)
+    with run.lease(_in(vae, precision), working_bytes=_working(vae, picture)) as module, torch.no_grad():
         device, dtype = _where(module)
         z = latent.samples.to(device, dtype) / vae.scale + vae.shift
-
-        def one(box: Box) -> torch.Tensor:
-            _tell(run, tiling, box)
-            part: torch.Tensor = module.decode(z[..., box.top : box.bottom, box.left : box.right], return_dict=False)[0]
-            return part
-
-        decoded = tiling.put_together(one, factor)
+        decoded = module.decode(z, return_dict=False)[0]
     _check_finite(decoded, dtype, "decoding")
     pixels = (decoded * 0.5 + 0.5).clamp(0, 1)  # (B, 3, H, W); diffusers' VaeImageProcessor.denormalize
     return Image(pixels.permute(0, 2, 3, 1).float().contiguous())
 
 
-def _tiling(vae: VAE, height: int, width: int, tile: int, overlap: int) -> Tiling:
-    """Tiles in latent cells, from sizes in pixels."""
-    factor = vae.space.factor
-    return Tiling(height, width, -(-tile // factor), overlap // factor)
-
-
-def _piece(tiling: Tiling, factor: int) -> tuple[int, int]:
-    """Height and width of the largest tile, in pixels."""
-    box = tiling.boxes[0]
-    return (box.bottom - box.top) * factor, (box.right - box.left) * factor
-
-
-def _tell(run: Run, tiling: Tiling, box: Box) -> None:
-    """Progress, and a place to end when cancelled, where there is more than one tile."""
-    if len(tiling.boxes) > 1:
-        run.progress(tiling.boxes.index(box), len(tiling.boxes), "tiles")
+def advice(**inputs: Any) -> Iterator[Problem]:
+    """The lint of both nodes: float16 asked of a VAE whose makers say that it overflows there (SDXL's, Flux's)."""
+    vae = inputs["vae"]
+    if inputs["precision"] == "float16" and isinstance(vae, VAE) and overflows(vae):
+        message = "this VAE overflows in float16 and is computed in float32 all the same"
+        mend = Mend("use 'run', or bfloat16, which has the range", ({"set": "precision", "value": "run"},))
+        yield Problem("lint.vae_half", message, Where(socket="precision"), mend, severity="lint")
 
 
 def _in(vae: VAE, precision: str) -> VAE:
@@ -205,7 +154,7 @@ def _working(vae: VAE, shape: tuple[int, ...]) -> int:
     return batch * height * width * vae.width * LIVE_MAPS * 4
 
 
-def to_cells(vae: VAE, pixels: torch.Tensor, fit: str) -> torch.Tensor:
+def _to_cells(vae: VAE, pixels: torch.Tensor, fit: str) -> torch.Tensor:
     """[batch, height, width, channel] cut in the middle, or its border repeated, to whole latent cells."""
     import torch.nn.functional as F
 

@@ -281,6 +281,15 @@ def test_every_event_and_error_is_described():
     assert [kind for kind in told if f"`{kind}`" not in text("docs/events.md")] == []
 
 
+def test_every_lint_is_described_and_no_other():
+    told = {
+        code
+        for path in (ROOT / "nodes").rglob("*.py")
+        for code in re.findall(r'"(lint\.\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert told == set(re.findall(r"^\| `(lint\.\w+)`", text("docs/advice.md"), re.M))
+
+
 def hooks() -> dict[str, list[str]]:
     """What an author may use, by the page that has to explain it."""
     import inspect

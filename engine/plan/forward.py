@@ -63,6 +63,7 @@ class Forward:
         self.lives: dict[str, Live] = {}
         self.maker: dict[str, tuple[str, str]] = {}
         self.lints: list[Problem] = []
+        self.spread: dict[str, int] = {}  # maps that have unfolded, and into how many items
         self._dependents: dict[str, set[str]] = {}
         self._ways: dict[str, _Way] = {}
 
@@ -342,6 +343,7 @@ class Forward:
                 free = {n: v[index] if n in lists else v for n, v in inputs.items()}
                 scopes.append(Scope(f"{live.path}/{index}/", free))
             live.items = tuple(scopes)
+            self.spread[live.path] = len(scopes)
             for index, scope in enumerate(scopes):
                 self._enter(body, scope, (*live.order[:-1], 0, index))
                 self._body_effects(body, scope)

@@ -14,6 +14,7 @@ from engine.keys import checkpoint_ids
 from engine.node import resolve
 from engine.places import file_id
 from engine.plan.forward import Blocked, Failed, Forward, raised
+from engine.plan.lints import told
 from engine.plan.reasons import Reasons
 from engine.plan.state import Live, Plan, PlanStep, Scope, Setting
 from engine.sockets import holes
@@ -332,7 +333,7 @@ class Frontier(Forward):
                     live.problem,
                 )
             )
-        return Plan(tuple(rows), tuple(problems), tuple(self.lints))
+        return Plan(tuple(rows), tuple(problems), told(self.lints, self.spread))
 
     @staticmethod
     def status(live: Live) -> str:

@@ -55,10 +55,15 @@ def vae_recipe(found: Component) -> VAE:
     return VAE(found.weights("vae"), space, float(found.config["scaling_factor"]), float(shift), width=width)
 
 
+def overflows(recipe: VAE) -> bool:
+    """Do its makers say (`force_upcast`) that it overflows in float16? Reads the configuration only."""
+    return bool(component(Path(recipe.base.path)).config.get("force_upcast"))
+
+
 def build_vae(recipe: VAE, device: str, dtype: str) -> Any:
     """The bare `AutoencoderKL`; one marked `force_upcast` overflows in float16 and is built in float32 instead."""
     from diffusers import AutoencoderKL
 
-    if dtype == "float16" and component(Path(recipe.base.path)).config.get("force_upcast"):
+    if dtype == "float16" and overflows(recipe):
         dtype = "float32"
     return load(recipe.base, AutoencoderKL.from_config, device, dtype)

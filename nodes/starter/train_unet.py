@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,7 +88,7 @@ class UNetTask:
         alpha = scheduler().alphas_cumprod[level]  # [count]
         noise = torch.randn_like(clean)
         root = alpha.sqrt()[:, None, None, None], (1 - alpha).sqrt()[:, None, None, None]
-        guess = model(root[0] * clean + root[1] * noise, level, _read(self.model, chosen, rng)).sample
+        guess = model(root[0] * clean + root[1] * noise, level, read(self.model, worded(chosen, rng), rng)).sample
         snr = alpha / (1 - alpha)
         error: Tensor = (guess - noise).square().mean((1, 2, 3))  # [count]
         loss: Tensor = (error * snr.clamp(max=SNR) / snr).mean()
@@ -126,6 +127,11 @@ def export(task: UNetTask, average: dict[str, Tensor], folder: Path) -> None:
     (folder / "model" / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
+def worded(chosen: Iterable[int], rng: np.random.Generator) -> list[str]:
+    """Captions of these pictures of the set, worded anew."""
+    return [world.caption(world.sample(np.random.default_rng([pictures.SEED, index])), rng) for index in chosen]
+
+
 @cache
 def _encoder(model: Path) -> tuple[Any, Any]:
     import torch
@@ -136,13 +142,10 @@ def _encoder(model: Path) -> tuple[Any, Any]:
     return words, encoder.eval().requires_grad_(False)
 
 
-def _read(model: Path, chosen: Any, rng: np.random.Generator) -> Tensor:
-    """The encoder's states [count, length, width] for the chosen pictures' scenes, or for nothing."""
+def read(model: Path, captions: Iterable[str], rng: np.random.Generator) -> Tensor:
+    """The encoder's states [count, length, width] for the captions, one in ten of them emptied."""
     words, encoder = _encoder(model)
-    texts = []
-    for index in chosen:
-        scene = world.sample(np.random.default_rng([pictures.SEED, index]))
-        texts.append("" if rng.random() < EMPTY else world.caption(scene, rng))
+    texts = ["" if rng.random() < EMPTY else caption for caption in captions]
     tokens = words(texts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
     states: Tensor = encoder(tokens).last_hidden_state
     return states

@@ -73,6 +73,19 @@ def test_a_missing_model_says_what_there_is_and_where_to_put_it(tmp_path, home):
     assert "Did you mean 'crayon.safetensors'?" in str(wrong.value) and "loras" in str(wrong.value)
 
 
+def test_a_pack_can_bring_models_of_any_kind_by_its_folders_name(tmp_path, home):
+    import dataclasses
+
+    brings = {"starter/unet": tmp_path / "ship", "loras:starter/big": tmp_path / "big.safetensors"}
+    shipped = dataclasses.replace(home, shipped=brings)
+    assert shipped.model("loras", "starter/big") == tmp_path / "big.safetensors"
+    assert "starter/big" in shipped.models("loras") and "starter/big" not in shipped.models("checkpoints")
+    for kind, name in (("checkpoints", "starter/big"), ("loras", "starter/unet")):
+        with pytest.raises(WeftError) as wrong:
+            shipped.model(kind, name)
+        assert wrong.value.code == "model.missing"
+
+
 def test_models_that_packs_bring_and_the_hub_cache(tmp_path, home, monkeypatch):
     import dataclasses
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from engine.errors import WeftError
+from engine.errors import Mend, Problem, WeftError, Where
 from engine.plan import Frontier
+from engine.plan.lints import told
 from tests.engine import toys
 from tests.engine.fakes import gate
 from tests.engine.flows import box, flow
@@ -548,3 +549,13 @@ def test_a_rule_that_only_predicts_seconds_never_stops_a_run(session, monkeypatc
     assert session.run(work).state == "succeeded"
     planned = session.plan(work, {"w.bend": 1}).seconds
     assert planned is not None and 0 <= planned < 60
+
+
+def test_what_only_some_items_of_a_map_deserve_is_not_told():
+    def lint(path):
+        return Problem("lint.x", "so", Where(path=path, socket="s"), Mend("do", ({"set": "s", "value": 1},)), "lint")
+
+    assert told([lint("a")], {"each": 2}) == (lint("a"),)
+    assert told([lint("each/0/a")], {"each": 2}) == ()
+    (once,) = told([lint("each/0/a"), lint("each/1/a")], {"each": 2})
+    assert once.where.path == "each/0/a" and once.mend == Mend("do")
