@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.errors import Mend, Problem, Where
-from engine.sockets import Facts, Ref, facts_of
+from engine.sockets import Facts, facts_of
 from nodes.denoise.active import Settings, embedded_scale, takes_scale
 from nodes.schedule import METHODS
 from nodes.types import Control, Denoiser, Schedule
@@ -126,8 +126,10 @@ def _spacing(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
 def _size(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
     """On a canvas much larger than the model ever saw objects repeat, on a much smaller one they are cut off."""
     model, latent = inputs.get("model"), facts_of(inputs.get("latent"))
-    trained = dict(model.config).get("sample_size") if isinstance(model, Denoiser) else None
-    if settings.schedule.denoise < 1 or not isinstance(trained, int) or not {"width", "height"} <= latent.keys():
+    if settings.schedule.denoise < 1 or not isinstance(model, Denoiser) or not {"width", "height"} <= latent.keys():
+        return
+    trained = dict(model.config).get("sample_size")
+    if not isinstance(trained, int):
         return
     side, width, height = trained * model.space.factor, latent["width"], latent["height"]
     share, canvas = width * height / side**2, f"{width} x {height}"
@@ -152,7 +154,7 @@ def _strength(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
 def _control(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
     control = inputs.get("control")
     items = control.items if isinstance(control, Control) else ()
-    strength = max((item.strength for item in items if not isinstance(item.strength, Ref)), default=0.0)
+    strength = max((item.strength for item in items), default=0.0)
     if strength > STEERED:
         message = f"a ControlNet at strength {strength:g} burns its lines into the picture: 0.5 to 1 is usual"
         yield _lint("lint.control_strong", "control", message, "use a strength of 1, and a shorter range of steps")
