@@ -64,6 +64,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "server.missing": "There is nothing of this name on the server.",
         "server.method": "The address takes another method.",
         "server.conflict": "Something else is there already, or has happened meanwhile.",
+        "server.changed": "It was changed elsewhere meanwhile; the version that was sent is an old one.",
         "server.busy": "The server cannot take this now.",
         "server.failed": "The server failed; its log says more.",
         "server.port": "The port is taken, or the server may not listen there.",

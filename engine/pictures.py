@@ -6,7 +6,6 @@ description. The record is JSON: `{"weft": 1, "workflow": {...}, "resolved": {"n
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import WeftError, fail
-from engine.workflow import Parameter, Workflow, from_json
+from engine.workflow import Workflow, from_json
 
 KEY = "weft"
 LIMIT = 64 * 2**20  # no picture with more bytes than this is searched for a workflow
@@ -62,11 +61,7 @@ def workflow(path: Path) -> Workflow:
     except WeftError as error:
         raise error.at(file=str(path)) from None
     # The nodes hold what the run had; a parameter's default (a random seed, say) must not come in between again.
-    kept = {name: dataclasses.replace(item, **_SETTLED) for name, item in made.parameters.items()}
-    return dataclasses.replace(made, parameters=kept)
-
-
-_SETTLED: dict[str, Any] = {"default": Parameter(()).default, "has_default": False, "required": False}
+    return made.settled()
 
 
 def _find(data: bytes) -> str | None:

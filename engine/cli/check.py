@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.cli import console, documents
 from engine.errors import Problem, WeftError
+from engine.graph.settable import RANDOM
 from engine.places import Places
 from engine.registry import Registry
 from engine.workflow import Value, Workflow
@@ -106,7 +107,7 @@ def _settled(workflow: Workflow, registry: Registry) -> Workflow:
             drawn = {
                 socket: Value(0)
                 for socket, source in node.inputs.items()
-                if isinstance(source, Value) and source.value in documents.RANDOM and spec is not None
+                if isinstance(source, Value) and source.value in RANDOM and spec is not None
                 if (item := spec.by_name.get(socket)) is not None and item.widget.get("kind") == "seed"
             }
             made[name] = dataclasses.replace(node, inputs={**node.inputs, **drawn}) if drawn else node

@@ -17,10 +17,16 @@ from engine.errors import fail
 from engine.server.codec import encode, read
 from engine.server.shapes import (
     Blob,
+    ChangeShape,
     Checked,
     CheckRequest,
     ChoiceList,
+    Diff,
+    DiffRequest,
+    FinishRequest,
+    GraphShape,
     Health,
+    ItemsRequest,
     JobRequest,
     Jobs,
     JobShape,
@@ -33,16 +39,27 @@ from engine.server.shapes import (
     PlanRequest,
     Queue,
     QueueRequest,
+    ResultRef,
     RunRequest,
     SavedWorkflow,
     SaveRequest,
     Settings,
     State,
+    Tab,
+    TabRequest,
+    Tabs,
+    Trail,
+    TrailPoint,
+    TrailRequest,
     Uploaded,
     WorkflowRow,
 )
 
 RETRY = (0.3, 10.0)  # seconds between two attempts to come back: the first, the longest
+
+
+def _list(items: Sequence[int] | None) -> list[int] | None:
+    return list(items) if items is not None else None
 
 
 class AsyncClient:
@@ -149,10 +166,67 @@ class AsyncClient:
         again: bool = False,
         title: str | None = None,
         key: str | None = None,
+        **more: Any,
     ) -> JobShape:
-        """Submit a job; with a `key` the request may be repeated and is the same job."""
-        body = JobRequest(document(workflow), dict(parameters or {}), listed(targets), again, title)
+        """Submit a job; with a `key` the request may be repeated and is the same job.
+
+        `more` are the further fields of `JobRequest`: `set`, one of `batch`, `sweep` and `rows` for a job with items,
+        `stop`, `priority`, `front`.
+        """
+        body = JobRequest(document(workflow), dict(parameters or {}), listed(targets), again, title, **more)
         return await self._submit("/api/jobs", body, key)
+
+    async def retry(self, id: str, items: Sequence[int] | None = None, key: str | None = None) -> JobShape:
+        """A new job with the same values; of one with items, those that did not succeed, or those named."""
+        return await self._submit(f"/api/jobs/{quote(id, safe='')}/retry", ItemsRequest(_list(items)), key)
+
+    async def finish(
+        self,
+        id: str,
+        items: Sequence[int] | None = None,
+        set: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> JobShape:
+        """A new job that carries the chosen items of one that stopped early to their end."""
+        body = FinishRequest(_list(items), dict(set or {}))
+        return await self._submit(f"/api/jobs/{quote(id, safe='')}/finish", body, key)
+
+    async def graph(self, id: str, item: int | None = None) -> dict[str, Any]:
+        """The exact workflow that made a result."""
+        params = {"item": str(item)} if item is not None else {}
+        path = f"/api/jobs/{quote(id, safe='')}/graph"
+        return sure(GraphShape, await self._ask(GraphShape, "GET", path, params=params)).workflow
+
+    async def diff(self, a: ResultRef, b: ResultRef) -> list[ChangeShape]:
+        """In what two results, or workflows, differ."""
+        return sure(Diff, await self._ask(Diff, "POST", "/api/diff", DiffRequest(a, b))).changes
+
+    async def trail(self, workflow: Document, to: str, parameters: Mapping[str, Any] | None = None) -> list[TrailPoint]:
+        """Earlier results whose graph is equal but for one input."""
+        body = TrailRequest(document(workflow), to, dict(parameters or {}))
+        return sure(Trail, await self._ask(Trail, "POST", "/api/trail", body)).points
+
+    # -- tabs
+
+    async def tabs(self) -> list[Tab]:
+        """Every tab that is open, without what is in it."""
+        return sure(Tabs, await self._ask(Tabs, "GET", "/api/tabs")).tabs
+
+    async def tab(self, name: str) -> Tab:
+        """A tab, with what is in it."""
+        return sure(Tab, await self._ask(Tab, "GET", f"/api/tabs/{quote(name, safe='')}"))
+
+    async def put_tab(self, name: str, body: Mapping[str, Any], version: int | None = None) -> Tab:
+        """Keep a tab; with `version`, `server.changed` when another browser changed it since."""
+        headers = {"If-Match": f'"{version}"'} if version is not None else {}
+        path = f"/api/tabs/{quote(name, safe='')}"
+        return sure(Tab, await self._ask(Tab, "PUT", path, TabRequest(dict(body)), headers=headers))
+
+    async def close_tab(self, name: str) -> None:
+        """Close a tab in every browser."""
+        await self._ask(Tabs, "DELETE", f"/api/tabs/{quote(name, safe='')}")
+
+    # -- jobs
 
     async def run(
         self, name: str, parameters: Mapping[str, Any] | None = None, *, again: bool = False, key: str | None = None
@@ -181,9 +255,10 @@ class AsyncClient:
         """Delete a job from the history."""
         await self._ask(Jobs, "DELETE", f"/api/history/{quote(id, safe='')}")
 
-    async def cancel(self, id: str) -> JobShape:
-        """Stop a job."""
-        return sure(JobShape, await self._ask(JobShape, "POST", f"/api/jobs/{quote(id, safe='')}/cancel"))
+    async def cancel(self, id: str, items: Sequence[int] | None = None) -> JobShape:
+        """Stop a job, or some of its items."""
+        path = f"/api/jobs/{quote(id, safe='')}/cancel"
+        return sure(JobShape, await self._ask(JobShape, "POST", path, ItemsRequest(_list(items))))
 
     async def move(self, id: str, position: int) -> JobShape:
         """Give a queued job another place."""

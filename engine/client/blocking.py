@@ -14,6 +14,7 @@ from engine.client.asynchronous import AsyncClient
 from engine.client.wire import Document, Event
 from engine.server.shapes import (
     Blob,
+    ChangeShape,
     Checked,
     Health,
     JobShape,
@@ -22,8 +23,11 @@ from engine.server.shapes import (
     Nodes,
     Planned,
     Queue,
+    ResultRef,
     SavedWorkflow,
     State,
+    Tab,
+    TrailPoint,
     Uploaded,
     WorkflowRow,
 )
@@ -120,9 +124,52 @@ class Client:
         again: bool = False,
         title: str | None = None,
         key: str | None = None,
+        **more: Any,
     ) -> JobShape:
-        """Submit a job."""
-        return self._do(self._client.submit(workflow, parameters, targets, again=again, title=title, key=key))
+        """Submit a job; `more` are the further fields of `JobRequest`."""
+        return self._do(self._client.submit(workflow, parameters, targets, again=again, title=title, key=key, **more))
+
+    def retry(self, id: str, items: Sequence[int] | None = None, key: str | None = None) -> JobShape:
+        """A new job with the same values."""
+        return self._do(self._client.retry(id, items, key))
+
+    def finish(
+        self,
+        id: str,
+        items: Sequence[int] | None = None,
+        set: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> JobShape:
+        """A new job that carries the chosen items of one that stopped early to their end."""
+        return self._do(self._client.finish(id, items, set, key))
+
+    def graph(self, id: str, item: int | None = None) -> dict[str, Any]:
+        """The exact workflow that made a result."""
+        return self._do(self._client.graph(id, item))
+
+    def diff(self, a: ResultRef, b: ResultRef) -> list[ChangeShape]:
+        """In what two results, or workflows, differ."""
+        return self._do(self._client.diff(a, b))
+
+    def trail(self, workflow: Document, to: str, parameters: Mapping[str, Any] | None = None) -> list[TrailPoint]:
+        """Earlier results whose graph is equal but for one input."""
+        return self._do(self._client.trail(workflow, to, parameters))
+
+    def tabs(self) -> list[Tab]:
+        """Every tab that is open."""
+        return self._do(self._client.tabs())
+
+    def tab(self, name: str) -> Tab:
+        """A tab, with what is in it."""
+        return self._do(self._client.tab(name))
+
+    def put_tab(self, name: str, body: Mapping[str, Any], version: int | None = None) -> Tab:
+        """Keep a tab."""
+        return self._do(self._client.put_tab(name, body, version))
+
+    def close_tab(self, name: str) -> None:
+        """Close a tab in every browser."""
+        self._do(self._client.close_tab(name))
 
     def run(
         self, name: str, parameters: Mapping[str, Any] | None = None, *, again: bool = False, key: str | None = None
@@ -146,9 +193,9 @@ class Client:
         """Delete a job from the history."""
         self._do(self._client.forget(id))
 
-    def cancel(self, id: str) -> JobShape:
-        """Stop a job."""
-        return self._do(self._client.cancel(id))
+    def cancel(self, id: str, items: Sequence[int] | None = None) -> JobShape:
+        """Stop a job, or some of its items."""
+        return self._do(self._client.cancel(id, items))
 
     def move(self, id: str, position: int) -> JobShape:
         """Give a queued job another place."""

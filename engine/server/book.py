@@ -14,10 +14,12 @@ import functools
 import hashlib
 import json
 import logging
+import sqlite3
 import time
 import uuid
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -33,15 +35,18 @@ from engine.events import (
     StepFinished,
     StepHit,
 )
+from engine.server import items
 from engine.server.blobs import Blobs
 from engine.server.codec import encode
 from engine.server.diary import Diary
 from engine.server.entry import Entry, shape_of
 from engine.server.hub import Hub
-from engine.server.shapes import JobRequest, JobShape
-from engine.server.store import STARTS_LIMIT, Row, Store
-from engine.session import Job, Session
-from engine.workflow import Parameter, Workflow, from_json
+from engine.server.line import PRIORITY, Line
+from engine.server.shapes import FinishRequest, ItemsRequest, JobRequest, JobShape
+from engine.server.store import STARTS_LIMIT, ItemRow, Row, Store
+from engine.server.trail import graph_of, shape_of_graph
+from engine.session import Job, Session, flow_name
+from engine.workflow import Workflow, from_json, to_json
 
 LOG = logging.getLogger("weft.server")
 WIDTH = 2  # jobs under way at once; the device still runs one step at a time
@@ -49,6 +54,17 @@ MOST = 10_000  # jobs that may wait
 RECENT = 200  # finished jobs kept at hand
 
 _STEP_OVER = (StepFinished, StepHit, StepFailed, StepBlocked, StepCancelled)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sent a request: a user (nobody for the owner of the machine), and with which program."""
+
+    owner: str = ""
+    client: str = ""
+
+
+NOBODY = Sender()
 
 
 class Book:
@@ -63,7 +79,7 @@ class Book:
         self.paused = bool(store.settings().get("queue.paused", False))
         self.diary = Diary(hub, store, blobs, session.engine.places.output, self._told)
         self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.waiting: list[Entry] = []
+        self.line = Line()
         self.running: set[Entry] = set()
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,17 +90,33 @@ class Book:
 
     # -- accepting
 
-    async def submit(self, request: JobRequest, key: str | None = None) -> tuple[JobShape, bool]:
+    async def submit(
+        self, request: JobRequest, key: str | None = None, sender: Sender = NOBODY
+    ) -> tuple[JobShape, bool]:
         """Accept a job and write it down; it waits for `release`. False when the key brought one that was known."""
         digest = hashlib.blake2b(json.dumps(encode(request), sort_keys=True).encode(), digest_size=16).hexdigest()
+        return await self._once(key, digest, sender, lambda row: self._accept(request, row))
+
+    async def derive(
+        self, id: str, request: ItemsRequest | FinishRequest, key: str | None, sender: Sender
+    ) -> tuple[JobShape, bool]:
+        """A new job with the same values: what did not succeed, tried again; or what was stopped, finished."""
+        text = json.dumps([id, type(request).__name__, encode(request)], sort_keys=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return await self._once(key, digest, sender, lambda row: self._accept_derived(id, request, row))
+
+    async def _once(
+        self, key: str | None, digest: str, sender: Sender, accept: Callable[[Row], Entry]
+    ) -> tuple[JobShape, bool]:
         if key is None:
-            return await self._take(request, None, digest), True
+            return await self._take(None, digest, sender, accept), True
+        key = f"{sender.owner} {key}" if sender.owner else key
         lock = self._keys.get(key)
         if lock is None:
             self._keys[key] = lock = asyncio.Lock()
         async with lock:  # the same key twice at once is one job
             known = await self._known(key, digest)
-            return (known, False) if known is not None else (await self._take(request, key, digest), True)
+            return (known, False) if known is not None else (await self._take(key, digest, sender, accept), True)
 
     async def _known(self, key: str, digest: str) -> JobShape | None:
         row = await asyncio.to_thread(self.store.by_key, key)
@@ -98,34 +130,85 @@ class Book:
             )
         return self.get(row.id) or shape_of(row, whole=False)
 
-    async def _take(self, request: JobRequest, key: str | None, digest: str) -> JobShape:
-        if len(self.waiting) >= MOST:
+    async def _take(self, key: str | None, digest: str, sender: Sender, accept: Callable[[Row], Entry]) -> JobShape:
+        if len(self.line) >= MOST:
             raise fail("server.busy", f"{MOST:,} jobs wait already", mend="let some finish, or clear the queue")
-        entry = await asyncio.to_thread(self._accept, request, key, digest)
+        now = time.time()
+        row = Row(uuid.uuid4().hex[:12], key, digest, "queued", "", now, now, owner=sender.owner, client=sender.client)
+        entry = await asyncio.to_thread(accept, row)
         entry.epoch, entry.seq = self.hub.epoch, self.hub.seq
         self.entries[entry.id] = entry
-        return entry.shape(len(self.waiting))
+        return replace(entry.shape(len(self.line)), items=[one.item_shape() for one in entry.items] or None)
 
-    def _accept(self, request: JobRequest, key: str | None, digest: str) -> Entry:
+    def _accept(self, request: JobRequest, row: Row) -> Entry:
         workflow = from_json(request.workflow)
-        id = uuid.uuid4().hex[:12]
-        job = self.session.accept(workflow, request.parameters, request.targets, again=request.again, id=id)
+        row.title, row.request = request.title or workflow.title, encode(request)
+        row.priority = max(-PRIORITY, min(request.priority, PRIORITY))
+        values = {**request.parameters, **request.set}
+        if items.many(request):
+            return self._accept_many(request, row, workflow, values)
+        job = self.session.accept(workflow, values, request.targets, again=request.again, id=row.id)
         job.close()  # what it can reuse is looked up again when its turn comes: nothing is pinned while it waits
-        row = Row(
-            id=id,
-            key=key,
-            digest=digest,
-            state="queued",
-            title=request.title or workflow.title,
-            place=time.time(),
-            created=time.time(),
-            request=encode(request),
-            resolved=dict(job.order.document),
-            drawn=dict(job.drawn),
-        )
+        row.resolved, row.drawn = dict(job.order.document), dict(job.drawn)
+        row.shape = shape_of_graph(job.workflow)
         self.store.add(row)
         entry = Entry(row, job)
         self._follow(entry, job)
+        return entry
+
+    def _accept_many(self, request: JobRequest, row: Row, workflow: Workflow, values: Mapping[str, Any]) -> Entry:
+        registry = self.session.engine.registry
+        base, drawn = self.session.settle(workflow, values, items.names(request))
+        found = items.expand(request, base, registry)
+        stop = items.stops(request.stop or {}, base, registry)
+        row.resolved, row.drawn, row.shape = to_json(base), drawn, shape_of_graph(base)
+        if stop:
+            row.request["stop"] = stop
+            if request.targets is None:
+                row.request["targets"] = items.unsaved(base.with_parameters({**stop, **found[0].set}), registry)
+        entry = self._keep_many(row, found)
+        self.session.seeds.use(flow_name(workflow), drawn)
+        return entry
+
+    def _accept_derived(self, id: str, request: ItemsRequest | FinishRequest, row: Row) -> Entry:
+        before = self.store.get(id)
+        if before is None:
+            raise fail("server.missing", f"there is no job '{id[:40]}'", mend="GET /api/jobs lists what there is")
+        rows = self.store.items(id)
+        finish = isinstance(request, FinishRequest)
+        over = {"succeeded"} if not finish else set()
+        kept = [one for one in rows if (one.state not in over if request.items is None else one.item in request.items)]
+        unknown = set(request.items or ()) - {one.item for one in rows}
+        if unknown:
+            message = f"the job has no item {min(unknown)}"
+            raise fail("server.request", message, mend=f"it has items 0 to {len(rows) - 1}" if rows else "it has none")
+        if rows and not kept:
+            raise fail("server.conflict", "every item of the job succeeded", mend="name the items in `items`")
+        if finish and not before.request.get("stop"):
+            raise fail("server.conflict", "the job did not stop early", mend="submit it with `stop`, or retry it")
+        row.title, row.request, row.of = before.title, dict(before.request), id
+        row.priority, row.resolved, row.drawn, row.shape = before.priority, before.resolved, before.drawn, before.shape
+        if isinstance(request, FinishRequest):
+            row.title = request.title or row.title
+            row.request = {**row.request, "stop": None, "targets": None}
+            if request.set:
+                base = from_json(before.resolved).settled().with_parameters(request.set)
+                row.resolved, row.shape = to_json(base), shape_of_graph(base)
+                kept = [replace(one, sets={k: v for k, v in one.sets.items() if k not in request.set}) for one in kept]
+        if rows:
+            return self._keep_many(row, [items.Item(one.sets, one.label) for one in kept])
+        entry = Entry(row)
+        entry.job = self._accept_again(entry)
+        self.store.add(row)
+        return entry
+
+    def _keep_many(self, row: Row, found: Sequence[items.Item]) -> Entry:
+        """Check the first item as a whole, then keep the job. What is wrong with another fails that one alone."""
+        rows = [ItemRow(row.id, index, "queued", one.set, one.label) for index, one in enumerate(found)]
+        entry = Entry(row)
+        entry.add_items(rows)
+        entry.items[0].job = self._accept_again(entry.items[0])
+        self.store.add(row, rows)
         return entry
 
     def _follow(self, entry: Entry, job: Job) -> None:
@@ -135,10 +218,19 @@ class Book:
     def release(self, id: str) -> None:
         """The reply is out: from now on the job has events."""
         entry = self.entries.get(id)
-        if entry is None or entry in self.waiting or entry in self.running or entry.finished_state:
+        if entry is None or entry in self.line or entry.started is not None or entry.finished_state:
             return
-        self.waiting.append(entry)
-        record = {"event": "job_queued", "job": id, "position": len(self.waiting) - 1, "title": entry.row.title}
+        if entry in self.running:
+            return
+        self.line.add(entry)
+        if entry.row.request.get("front"):
+            self.line.move(entry, 0)
+            self.store.places((one.id, one.row.priority) for one in self.line)
+        record = {"event": "job_queued", "job": id, "position": self.line.position(entry), "title": entry.row.title}
+        if entry.items:
+            record["items"] = len(entry.items)
+        if entry.row.of is not None:
+            record["of"] = entry.row.of
         self.hub.publish({**record, "created": entry.row.created})
         self._fill()
 
@@ -148,21 +240,29 @@ class Book:
         entry = Entry(row, state="queued" if row.state == "queued" else "interrupted")
         entry.epoch, entry.seq = self.hub.epoch, self.hub.seq
         self.entries[row.id] = entry
+        entry.add_items(self.store.items(row.id))
         if row.starts >= STARTS_LIMIT:
-            problem = fail(
-                "run.limit",
-                f"the server ended {row.starts} times while this job ran; it is not tried again",
-                mend="look at its last step, then submit it anew",
-            ).problem
-            self._finish(entry, "failed", (problem,))
+            self._finish(entry, "failed", (_not_again(row.starts, "job"),))
             return
         if row.state == "running":
             self.store.state(row.id, "interrupted")
-        self.waiting.append(entry)
+        for item in [*entry.todo]:
+            if item.starts >= STARTS_LIMIT:
+                entry.todo.remove(item)
+                self._end_items([item], "failed", (_not_again(item.starts, "item"),))
+            elif item.state == "running":
+                item.state = "interrupted"
+            item.started = None
+        if entry.items and not entry.todo:
+            self._finish_many(entry)
+            return
+        if entry.items:
+            entry.gather()
+        self.line.add(entry)
 
     def _accept_again(self, entry: Entry) -> Job:
         """The engine's job of a row: the very values it was accepted with, so no seed is drawn anew."""
-        workflow = _settled(from_json(entry.row.resolved))
+        workflow = graph_of(entry.row, entry.own)
         request = entry.row.request
         job = self.session.accept(
             workflow, None, request.get("targets"), again=request.get("again", False), id=entry.id
@@ -176,8 +276,10 @@ class Book:
 
     def _fill(self) -> None:
         """Start what may start."""
-        while self.waiting and not self.paused and not self._closing and len(self.running) < WIDTH:
-            entry = self.waiting.pop(0)
+        while not self.paused and not self._closing and len(self.running) < WIDTH:
+            entry = self.line.next()
+            if entry is None:
+                return
             self.running.add(entry)
             task = asyncio.get_running_loop().create_task(self._start(entry))
             self._tasks.add(task)
@@ -187,12 +289,12 @@ class Book:
         try:
             await asyncio.to_thread(self._make_ready, entry)
         except WeftError as error:
-            self._finish(entry, "failed", error.problems)
+            self._fail(entry, error.problems)
             return
         except Exception as error:
             LOG.exception("job %s cannot be started", entry.id)
             problem = fail("node.raised", f"the engine failed: {type(error).__name__}: {error}").problem
-            self._finish(entry, "failed", (problem,))
+            self._fail(entry, (problem,))
             return
         if entry.job is None or self._closing:
             return
@@ -204,14 +306,21 @@ class Book:
     def _make_ready(self, entry: Entry) -> None:
         if entry.job is None:
             entry.job = self._accept_again(entry)
-        self.store.started(entry.id, time.time())
+        entry.started = time.time()
+        if entry.parent is not None:
+            self.store.item_started(entry.row.id, entry.index, entry.started)
+        else:
+            self.store.started(entry.id, entry.started)
 
     def _told(self, entry: Entry, event: Event, records: list[dict[str, Any]]) -> None:
         """A durable event has come through the diary."""
         if self._closing:
             return
         if isinstance(event, JobStarted):
-            entry.state, entry.started = "running", time.time()
+            entry.state = "running"
+            if entry.parent is not None and entry.parent.started is None:
+                entry.parent.state, entry.parent.started = "running", entry.started
+                self.hub.publish({"event": "job_started", "job": entry.row.id, "drawn": encode(entry.row.drawn)})
         elif isinstance(event, Planned):
             entry.planned(event)
         elif isinstance(event, _STEP_OVER):
@@ -227,19 +336,74 @@ class Book:
         if isinstance(event, JobFinished):
             self._over(entry)
 
+    def _fail(self, entry: Entry, problems: tuple[Problem, ...]) -> None:
+        """End a job or an item that the engine could not begin."""
+        if entry.parent is None:
+            self._finish(entry, "failed", problems)
+        else:
+            self._end_items([entry], "failed", problems)
+            self._over(entry)
+
     def _finish(self, entry: Entry, state: str, problems: tuple[Problem, ...] = ()) -> None:
-        """End a job that the engine does not run."""
+        """End a job that the engine does not run, with what waits of it."""
+        if entry.items and entry.todo:
+            self._end_items([*entry.todo], "cancelled" if state == "cancelled" else "failed", problems)
+            entry.todo.clear()
         entry.state, entry.problems, entry.finished = state, problems, time.time()
-        self.store.ended(entry.id, state, entry.finished, entry.found(), ())
+        self._keep_end(entry)
+        seconds = entry.finished - entry.started if entry.started is not None else 0.0
+        record = {"event": "job_finished", "job": entry.id, "state": state, "seconds": round(seconds, 3)}
+        if entry.items:
+            record["items"] = entry.counts()
         shown = [problem.to_json() for problem in problems]
-        record = {"event": "job_finished", "job": entry.id, "state": state, "seconds": 0.0, "outputs": {}}
-        self.hub.publish({**record, "values": {}, "files": [], "problems": shown})
+        self.hub.publish({**record, "outputs": {}, "values": {}, "files": entry.files, "problems": shown})
         self._over(entry)
+
+    def _keep_end(self, entry: Entry) -> None:
+        try:
+            self.store.ended(entry.id, entry.state, entry.finished or time.time(), entry.found(), ())
+        except sqlite3.Error as error:
+            # It stays open in the database: the next process will find it so, and tell its end again.
+            LOG.error("the end of job %s cannot be kept: %s", entry.id, error)
+
+    def _end_items(self, ended: Sequence[Entry], state: str, problems: tuple[Problem, ...] = ()) -> None:
+        """End items that the engine does not run."""
+        if not ended:
+            return
+        now = time.time()
+        for item in ended:
+            item.state, item.finished, item.problems = state, now, problems
+        job = ended[0].row.id
+        found = ended[0].found()
+        try:
+            self.store.items_ended(job, [item.index for item in ended], state, now, found, ())
+        except sqlite3.Error as error:
+            LOG.error("the end of items of job %s cannot be kept: %s", job, error)
+        for item in ended:
+            self.hub.publish({"event": "item_finished", **encode(item.item_shape()), **item.told, "seconds": 0.0})
+
+    def _finish_many(self, entry: Entry) -> None:
+        """Every item is over: so is the job. Its outputs are theirs, in order."""
+        problems: dict[str, Problem] = {}
+        for item in entry.items:
+            for problem in item.problems:
+                problems.setdefault(f"{problem.code} {problem.message}", problem)
+            for name, blobs in item.outputs.items():
+                entry.outputs.setdefault(name, []).extend(blobs)
+            entry.files += [file for file in item.files if file not in entry.files]
+        self._finish(entry, entry.outcome(), tuple(problems.values())[:20])
 
     def _over(self, entry: Entry) -> None:
         self.running.discard(entry)
         entry.job = None
         entry.over.set()
+        if entry.parent is not None:
+            entry.parent.gather()
+            if all(item.finished_state for item in entry.parent.items) and not entry.parent.finished_state:
+                self._finish_many(entry.parent)
+            else:
+                self._fill()
+            return
         finished = [id for id, one in self.entries.items() if one.finished_state]
         for id in finished[:-RECENT]:
             del self.entries[id]
@@ -247,14 +411,10 @@ class Book:
 
     # -- looking
 
-    def position(self, entry: Entry) -> int | None:
-        """How many jobs are queued before it."""
-        return self.waiting.index(entry) if entry in self.waiting else None
-
     def get(self, id: str, *, whole: bool = False) -> JobShape | None:
         """A job that is at hand."""
         entry = self.entries.get(id)
-        return entry.shape(self.position(entry), whole=whole) if entry is not None else None
+        return entry.shape(self.line.position(entry), whole=whole) if entry is not None else None
 
     async def find(self, id: str) -> JobShape:
         """A job, at hand or from the history."""
@@ -264,12 +424,16 @@ class Book:
         row = await asyncio.to_thread(self.store.get, id)
         if row is None:
             raise fail("server.missing", f"there is no job '{id[:40]}'", mend="GET /api/jobs lists what there is")
-        return shape_of(row)
+        return shape_of(row, items=await asyncio.to_thread(self.store.items, id))
 
     def open_jobs(self) -> list[JobShape]:
         """What runs, then what waits, in order."""
-        order = sorted(self.running, key=lambda entry: entry.row.created) + self.waiting
-        return [entry.shape(self.position(entry)) for entry in order]
+        begun = {entry.parent or entry for entry in self.running}
+        begun |= {entry for entry in self.line.jobs if entry.started is not None}
+        order = [one for one in self.line.order() if one not in begun]
+        places = {one: place for place, one in enumerate(order)}
+        listed = [*sorted(begun, key=lambda entry: entry.row.created), *order]
+        return [entry.shape(places.get(entry)) for entry in listed]
 
     def recent(self) -> list[JobShape]:
         """Everything at hand: running, waiting, and what is over, newest first."""
@@ -278,39 +442,64 @@ class Book:
 
     # -- changing
 
-    async def cancel(self, id: str) -> JobShape:
-        """Stop a job at its next step; a queued one ends at once. One that is over stays as it is."""
+    async def cancel(self, id: str, chosen: Sequence[int] | None = None) -> JobShape:
+        """Stop a job, or some of its items, at its next step; what waits ends at once; what is over stays as it is."""
         entry = self.entries.get(id)
         if entry is None:
             return await self.find(id)
-        if entry in self.waiting:
-            self.waiting.remove(entry)
+        if entry.items or chosen is not None:
+            return await self._cancel_items(entry, chosen)
+        if entry in self.line:
+            self.line.remove(entry)
             self._finish(entry, "cancelled")
         elif not entry.finished_state:
             entry.cancelled = True
             if entry.job is not None:
                 await asyncio.to_thread(entry.job.cancel)
-        return entry.shape(self.position(entry), whole=True)
+        return entry.shape(self.line.position(entry), whole=True)
+
+    async def _cancel_items(self, entry: Entry, chosen: Sequence[int] | None) -> JobShape:
+        wrong = [one for one in chosen or () if not 0 <= one < len(entry.items)]
+        if wrong:
+            raise fail("server.request", f"the job has no item {wrong[0]}", mend=f"it has {len(entry.items)} items")
+        meant = [item for item in entry.items if chosen is None or item.index in chosen]
+        waits = [item for item in meant if item in entry.todo]
+        for item in waits:
+            entry.todo.remove(item)
+        if not entry.todo and entry in self.line:
+            self.line.remove(entry)
+        self._end_items(waits, "cancelled")
+        for item in meant:
+            if not item.finished_state:
+                item.cancelled = True
+                if item.job is not None and item in self.running:
+                    await asyncio.to_thread(item.job.cancel)
+        if all(item.finished_state for item in entry.items) and not entry.finished_state:
+            self._finish_many(entry)
+        return entry.shape(self.line.position(entry), whole=True)
 
     async def move(self, id: str, position: int) -> JobShape:
         """Give a queued job another place."""
         entry = self.entries.get(id)
         if entry is None:
             await self.find(id)  # says that there is none
-        if entry is None or entry not in self.waiting:
+        if entry is None or entry not in self.line:
             raise fail("server.conflict", "only a queued job has a place in the queue", mend="submit it anew")
-        self.waiting.remove(entry)
-        self.waiting.insert(max(0, position), entry)
-        await asyncio.to_thread(self.store.places, [one.id for one in self.waiting])
+        self.line.move(entry, position)
+        await asyncio.to_thread(self.store.places, [(one.id, one.row.priority) for one in self.line])
         self._changed()
-        return entry.shape(self.position(entry), whole=True)
+        return entry.shape(self.line.position(entry), whole=True)
 
     async def set_queue(self, paused: bool | None, clear: bool) -> None:
         """Pause or go on; cancel everything that waits."""
         if clear:
-            cleared, self.waiting = self.waiting, []
-            for entry in cleared:
-                self._finish(entry, "cancelled")
+            for entry in self.line.clear():
+                if entry.started is None:
+                    self._finish(entry, "cancelled")
+                else:  # some of its items run: they go on
+                    waits = [*entry.todo]
+                    entry.todo.clear()
+                    self._end_items(waits, "cancelled")
         if paused is not None:
             self.paused = paused
             await asyncio.to_thread(self.store.set_settings, {"queue.paused": paused})
@@ -318,9 +507,7 @@ class Book:
         self._fill()
 
     def _changed(self) -> None:
-        self.hub.publish(
-            {"event": "queue_changed", "paused": self.paused, "waiting": [entry.id for entry in self.waiting]}
-        )
+        self.hub.publish({"event": "queue_changed", "paused": self.paused, "waiting": [one.id for one in self.line]})
 
     async def close(self) -> None:
         """Stop without ending anything: what ran is taken up by the next process."""
@@ -330,11 +517,9 @@ class Book:
             await asyncio.wait(self._tasks)
 
 
-def _settled(workflow: Workflow) -> Workflow:
-    """The workflow without parameters' defaults: its nodes hold the values already."""
-    plain = Parameter(())
-    kept = {
-        name: replace(item, default=plain.default, has_default=False, required=False)
-        for name, item in workflow.parameters.items()
-    }
-    return replace(workflow, parameters=kept)
+def _not_again(starts: int, what: str) -> Problem:
+    return fail(
+        "run.limit",
+        f"the server ended {starts} times while this {what} ran; it is not tried again",
+        mend="look at its last step, then submit it anew",
+    ).problem

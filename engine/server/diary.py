@@ -28,6 +28,7 @@ from engine.events import (
     Event,
     JobFinished,
     JobQueued,
+    JobStarted,
     Saved,
     StepEvent,
     StepFinished,
@@ -156,7 +157,13 @@ class Diary:
 
     def _record(self, entry: Entry, event: Event) -> dict[str, Any]:
         """The event on the wire: files by their names in the output folder, seeds a browser can hold."""
-        record = event.to_json()
+        record = {**event.to_json(), **entry.told}
+        if entry.parent is not None:
+            if isinstance(event, JobStarted):
+                return {"event": "item_started", **entry.told}
+            if isinstance(event, JobFinished):
+                shape = {**encode(entry.item_shape()), "state": event.state}
+                return {"event": "item_finished", **shape, **entry.told, "seconds": event.seconds}
         if "files" in record:
             record["files"] = self.names(record["files"])
         if isinstance(event, JobFinished):
@@ -193,7 +200,7 @@ class Diary:
         records = []
         for output, blobs in found.items():
             entry.pictures.setdefault(event.path, {})[output] = blobs
-            record = {"event": "step_pictures", "job": entry.id, "path": event.path, "output": output}
+            record = {"event": "step_pictures", **entry.told, "path": event.path, "output": output}
             records.append({**record, "pictures": encode(blobs)})
         return records
 
@@ -221,7 +228,12 @@ class Diary:
             job.close()
         entry.finished = time.time()
         try:
-            self.store.ended(entry.id, event.state, entry.finished, entry.found(), entry.blobs())
+            if entry.parent is not None:
+                self.store.items_ended(
+                    entry.row.id, [entry.index], event.state, entry.finished, entry.found(), entry.blobs()
+                )
+            else:
+                self.store.ended(entry.id, event.state, entry.finished, entry.found(), entry.blobs())
         except sqlite3.Error as error:
             problem = fail("place.write", f"the job's result cannot be kept: {error}", mend="make room on the disk")
             LOG.error("%s", problem)
@@ -252,7 +264,7 @@ class Diary:
             except Exception as error:
                 LOG.warning("a preview of %s cannot be shown: %s", event.path, error)
                 continue
-            header = {"job": entry.id, "path": event.path, "done": event.done, "total": event.total}
+            header = {**entry.told, "path": event.path, "done": event.done, "total": event.total}
             message = frame(PREVIEW, {**header, "mime": "image/jpeg"}, stream.getvalue())
             self._on_loop(self._flash_preview, entry, event.path, message)
 
@@ -269,7 +281,7 @@ class Diary:
             if event.path in entry.ended or entry.finished_state:
                 continue
             entry.progressed(event.path, event.done / event.total if event.total else 0.0)
-            record = {**event.to_json(), "fraction": round(entry.fraction, 4)}
+            record = {**event.to_json(), **entry.told, "fraction": round((entry.parent or entry).fraction, 4)}
             self.hub.flash((entry.id, event.path, "progress"), json.dumps(record, ensure_ascii=False))
 
 

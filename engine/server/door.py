@@ -36,6 +36,7 @@ STATUS = {
     "server.missing": 404,
     "server.method": 405,
     "server.conflict": 409,
+    "server.changed": 412,
     "server.limit": 413,
     "server.type": 415,
     "server.busy": 503,

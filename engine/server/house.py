@@ -68,6 +68,10 @@ class House:
         """The house that a request came to."""
         return request.app[HOUSE]
 
+    def owner(self, request: web.Request) -> str:
+        """Whose things a request means: a user's; empty for the owner of the machine."""
+        return ""
+
     # -- start and end
 
     async def start(self) -> None:

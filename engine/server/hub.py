@@ -154,7 +154,7 @@ class Hub:
         """Would anybody look at a preview? May be asked from any thread."""
         return any(client.previews for client in tuple(self.clients))
 
-    def publish(self, record: Mapping[str, Any]) -> int:
+    def publish(self, record: Mapping[str, Any], owner: str = "") -> int:
         """Tell everyone; the event's number."""
         self.seq += 1
         text = json.dumps({**record, "seq": self.seq}, ensure_ascii=False)

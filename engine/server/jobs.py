@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 
 from engine.errors import Problem, WeftError, fail
+from engine.server.book import Sender
 from engine.server.codec import encode
 from engine.server.house import House
 from engine.server.routing import asked, route
-from engine.server.shapes import JobRequest, Jobs, JobShape, MoveRequest, ProblemShape, Queue, QueueRequest, RunRequest
+from engine.server.shapes import (
+    FinishRequest,
+    ItemsRequest,
+    JobRequest,
+    Jobs,
+    JobShape,
+    MoveRequest,
+    ProblemShape,
+    Queue,
+    QueueRequest,
+    RunRequest,
+)
 
 PICTURE = "image/png"
 KEY_LENGTH = 200
+CLIENT_LENGTH = 64
 
 
 @route("POST", "/api/jobs", JobShape, takes=JobRequest, query={"wait": str}, status=201)
@@ -30,10 +44,29 @@ async def submit(house: House, request: web.Request, body: JobRequest) -> web.St
 async def accept(house: House, request: web.Request, body: JobRequest) -> web.StreamResponse:
     """Accept a job and reply; then let it begin."""
     book = await house.book()
+    return await reply_with(house, request, await book.submit(body, key_of(request), sender_of(request)))
+
+
+def key_of(request: web.Request) -> str | None:
+    """The idempotency key of a request."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
         raise fail("server.request", f"an Idempotency-Key is 1 to {KEY_LENGTH} plain characters", mend="shorten it")
-    job, fresh = await book.submit(body, key)
+    return key
+
+
+def sender_of(request: web.Request) -> Sender:
+    """Who sent a request: `X-Weft-Client` names the program, which has its share of the machine beside others."""
+    client = request.headers.get("X-Weft-Client", "")
+    if not (client.isascii() and client.isprintable() and len(client) <= CLIENT_LENGTH):
+        raise fail("server.request", f"X-Weft-Client is up to {CLIENT_LENGTH} plain characters", mend="shorten it")
+    return Sender("", client)
+
+
+async def reply_with(house: House, request: web.Request, taken: tuple[JobShape, bool]) -> web.StreamResponse:
+    """Reply with a job that was accepted, at once or (`?wait`) at its end; then let it begin."""
+    book = await house.book()
+    job, fresh = taken
     try:
         if "wait" in request.query:
             book.release(job.id)
@@ -82,10 +115,24 @@ async def get_job(house: House, request: web.Request) -> JobShape:
     return await (await house.book()).find(request.match_info["id"])
 
 
-@route("POST", "/api/jobs/{id}/cancel", JobShape)
-async def cancel_job(house: House, request: web.Request) -> JobShape:
-    """Stop a job at its next step; what is finished is kept. A job that is over stays as it is."""
-    return await (await house.book()).cancel(request.match_info["id"])
+@route("POST", "/api/jobs/{id}/cancel", JobShape, takes=ItemsRequest, optional=True)
+async def cancel_job(house: House, request: web.Request, body: ItemsRequest) -> JobShape:
+    """Stop a job at its next step, or some of its `items`; what is finished is kept, what is over stays as it is."""
+    return await (await house.book()).cancel(request.match_info["id"], body.items)
+
+
+@route("POST", "/api/jobs/{id}/retry", JobShape, takes=ItemsRequest, optional=True, query={"wait": str}, status=201)
+async def retry_job(house: House, request: web.Request, body: ItemsRequest) -> web.StreamResponse:
+    """A new job with the same values and seeds; of one with items, those that did not succeed, or those named."""
+    taken = (await house.book()).derive(request.match_info["id"], body, key_of(request), sender_of(request))
+    return await reply_with(house, request, await taken)
+
+
+@route("POST", "/api/jobs/{id}/finish", JobShape, takes=FinishRequest, optional=True, query={"wait": str}, status=201)
+async def finish_job(house: House, request: web.Request, body: FinishRequest) -> web.StreamResponse:
+    """A new job that carries the chosen items of one that stopped early (`stop`) to their end, and saves them."""
+    taken = (await house.book()).derive(request.match_info["id"], body, key_of(request), sender_of(request))
+    return await reply_with(house, request, await taken)
 
 
 @route("POST", "/api/jobs/{id}/move", JobShape, takes=MoveRequest)
@@ -109,7 +156,8 @@ async def history(house: House, request: web.Request) -> Jobs:
 
     limit = min(max(asked(request, "limit", int, 50), 1), 200)
     rows = await asyncio.to_thread(house.store.history, asked(request, "before", float), limit)
-    return Jobs([shape_of(row) for row in rows])
+    counts = await asyncio.to_thread(house.store.counts, [row.id for row in rows])
+    return Jobs([replace(shape_of(row), counts=counts.get(row.id)) for row in rows])
 
 
 @route("DELETE", "/api/history/{id}", Jobs)
@@ -138,5 +186,5 @@ def _forget(house: House, id: str) -> None:
 async def run(house: House, request: web.Request, body: RunRequest) -> web.StreamResponse:
     """Run a saved workflow (or `template:NAME`) with values for its parameters; else as `POST /api/jobs`."""
     _, saved = await asyncio.to_thread(house.library.read, request.match_info["workflow"])
-    job = JobRequest(saved.workflow, body.parameters, None, body.again, body.title)
+    job = JobRequest(saved.workflow, body.parameters, again=body.again, title=body.title)
     return await accept(house, request, job)

@@ -50,7 +50,7 @@ def _operation(one: Route, path: str, schemas: dict[str, Any], failure: Any) -> 
     if parameters:
         operation["parameters"] = parameters
     if one.takes is not None:
-        operation["requestBody"] = {"required": True, "content": _json(schema(one.takes, schemas))}
+        operation["requestBody"] = {"required": not one.optional, "content": _json(schema(one.takes, schemas))}
     if one.file:
         fields = {"file": {"type": "string", "contentMediaType": "application/octet-stream"}}
         form = {"type": "object", "properties": {**fields, "place": {"type": "string"}}, "required": ["file"]}

@@ -32,6 +32,7 @@ class Route:
     file: bool = False  # takes one file as multipart
     status: int = 200
     open: bool = False
+    optional: bool = False  # the body may be left out
 
     @property
     def name(self) -> str:
@@ -71,7 +72,8 @@ def _handler(one: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse
             raise fail("server.request", f"there is no query '{unknown[0][:40]}'", mend=f"known are: {known}")
         args: list[Any] = [House.of(request), request]
         if one.takes is not None:
-            args.append(decode(one.takes, await body(request)))
+            given = await body(request) if request.body_exists or not one.optional else {}
+            args.append(decode(one.takes, given))
         elif one.file:
             _expect(request, "multipart/form-data")
         elif request.body_exists and request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):

@@ -68,10 +68,72 @@ class Blob:
 
 
 @dataclass(frozen=True)
+class OutputShape:
+    """A picture that an item made: at which output of which node, and under which name of the workflow's outputs."""
+
+    node: str
+    output: str
+    blob: str
+    url: str
+    kind: str
+    width: int
+    height: int
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class ItemShape:
+    """One of a job's items: `set` is what it has of its own, by `node.input`; its pictures, the workflow's first."""
+
+    index: int
+    set: Json
+    label: str
+    state: JobState
+    outputs: list[OutputShape]
+    fraction: float
+    values: Json | None = None
+    files: list[str] | None = None
+    started: float | None = None
+    finished: float | None = None
+    error: ProblemShape | None = None
+    problems: list[ProblemShape] | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a sweep: the inputs it sets (`node.input`, or a parameter) and the values it goes through."""
+
+    to: list[str]
+    values: list[Any]
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every combination of up to three axes, the last one running fastest (row-major)."""
+
+    axes: list[Axis]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`count` items that differ in a seed: the input or inputs (or the parameter) that hold it.
+
+    `increment` counts up from the seed that the workflow has, `random` draws each but the first, `fixed` keeps it.
+    """
+
+    count: int
+    seed: str | list[str] = "seed"
+    policy: Literal["increment", "random", "fixed"] = "increment"
+
+
+@dataclass(frozen=True)
 class JobShape:
     """One job. `position` counts from 0 among the queued; `pictures` is path -> output -> pictures.
 
-    Its events come after the number `seq` of `epoch`: with them `/ws` gives its diary from the beginning.
+    Its events come after the number `seq` of `epoch`: with them `/ws` gives its diary from the beginning. A job with
+    items has `counts` (how many are in which state) and, asked for by its id, `items`; `of` is the job that it was
+    made from (retried or finished).
     """
 
     id: str
@@ -93,6 +155,12 @@ class JobShape:
     seq: int | None = None
     parameters: Json | None = None
     workflow: Json | None = None
+    counts: dict[str, int] | None = None
+    items: list[ItemShape] | None = None
+    sweep: Sweep | None = None
+    stop: Json | None = None
+    of: str | None = None
+    priority: int | None = None
 
 
 @dataclass(frozen=True)
@@ -210,12 +278,41 @@ class Planned:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job: a workflow, values for its parameters, targets; `again` saves even what is saved already."""
+    """A job: a workflow, values for its parameters, targets; `again` saves even what is saved already.
+
+    `set` holds further values by `node.input`. One of `batch`, `sweep` and `rows` makes it a job with items; `rows` are
+    their values, by `node.input` or parameter. `stop` ends denoise nodes at a step (`{"denoise": 6}`), to look at many
+    before finishing few: then nothing is saved, and `POST /api/jobs/{id}/finish` carries on. A higher `priority`
+    (-100 to 100) goes before a lower one; `front` goes before everything.
+    """
 
     workflow: Json
     parameters: Json = field(default_factory=dict)
     targets: list[str] | None = None
     again: bool = False
+    title: str | None = None
+    set: Json = field(default_factory=dict)
+    batch: Batch | None = None
+    sweep: Sweep | None = None
+    rows: list[Json] | None = None
+    stop: dict[str, int] | None = None
+    priority: int = 0
+    front: bool = False
+
+
+@dataclass(frozen=True)
+class ItemsRequest:
+    """Which items of a job; all of them (or all that make sense) when left out."""
+
+    items: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class FinishRequest:
+    """The items to finish (all when left out), and what to set anew for them, by `node.input`."""
+
+    items: list[int] | None = None
+    set: Json = field(default_factory=dict)
     title: str | None = None
 
 
@@ -340,3 +437,97 @@ class Health:
     ok: bool
     ready: bool
     version: str
+
+
+@dataclass(frozen=True)
+class TrailRequest:
+    """A workflow as it stands, and the input (`node.input`, or a parameter) whose earlier values are asked for."""
+
+    workflow: Json
+    to: str
+    parameters: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrailPoint:
+    """A value that was tried with all else equal, and what it gave."""
+
+    value: Any
+    job: str
+    blob: str
+    url: str
+    width: int
+    height: int
+    at: float
+    item: int | None = None
+
+
+@dataclass(frozen=True)
+class Trail:
+    """The values that were tried, the newest first."""
+
+    points: list[TrailPoint]
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """The exact workflow that made a result: every value and seed as it ran."""
+
+    workflow: Json
+
+
+@dataclass(frozen=True)
+class ResultRef:
+    """A graph: that of a job (or of one of its items), or one that is sent along."""
+
+    job: str | None = None
+    item: int | None = None
+    workflow: Json | None = None
+
+
+@dataclass(frozen=True)
+class DiffRequest:
+    """Two graphs to compare."""
+
+    a: ResultRef
+    b: ResultRef
+
+
+@dataclass(frozen=True)
+class ChangeShape:
+    """One difference: what, before and after; null where it was not there."""
+
+    what: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Diff:
+    """In what two graphs differ; nothing when they are equal but for layout."""
+
+    changes: list[ChangeShape]
+
+
+@dataclass(frozen=True)
+class TabRequest:
+    """What is open in a tab: a workflow and whatever else the editor keeps with it."""
+
+    body: Json
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab that every browser of its user shares. `version` is also the reply's ETag."""
+
+    name: str
+    version: int
+    modified: float
+    body: Json | None = None
+
+
+@dataclass(frozen=True)
+class Tabs:
+    """Every open tab, without what is in it."""
+
+    tabs: list[Tab]

@@ -3,25 +3,29 @@
 A job is written before its reply is sent and again when it starts and ends, in WAL mode: a `kill -9` loses nothing
 that was written. `results` says which pictures a job holds, so that one can be deleted when nobody holds it any more.
 
-A database of a newer Weft is refused by name; a damaged one is moved aside, and the server goes on with an empty one.
+A database of an older Weft is brought forward, and what it was is kept beside it; one of a newer Weft is refused by
+name; a damaged one is moved aside, and the server goes on with an empty one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from engine.errors import fail
 
-VERSION = 1
+VERSION = 2
 STARTS_LIMIT = 3  # a job that took the process with it this often is not tried again
-_SCHEMA = """
+# Version 1, and what each later version adds: a new database goes through all of them, as an old one does.
+_SCHEMAS = (
+    """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, key TEXT UNIQUE, digest TEXT NOT NULL DEFAULT '', state TEXT NOT NULL, title TEXT NOT NULL,
     place REAL NOT NULL, created REAL NOT NULL, started REAL, finished REAL, starts INTEGER NOT NULL DEFAULT 0,
@@ -32,8 +36,37 @@ CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (finished);
 CREATE TABLE IF NOT EXISTS results (blob TEXT, job TEXT, PRIMARY KEY (blob, job)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_job ON results (job);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-_COLUMNS = "id, key, digest, state, title, place, created, started, finished, starts, request, resolved, drawn, found"
+""",
+    """
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN client TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN shape TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN of TEXT;
+CREATE INDEX jobs_by_shape ON jobs (shape, finished);
+CREATE TABLE items (
+    job TEXT NOT NULL, item INTEGER NOT NULL, state TEXT NOT NULL, sets TEXT NOT NULL, label TEXT NOT NULL,
+    started REAL, finished REAL, starts INTEGER NOT NULL DEFAULT 0, found TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (job, item)
+) WITHOUT ROWID;
+CREATE TABLE tabs (
+    owner TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, modified REAL NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (owner, name)
+) WITHOUT ROWID;
+CREATE TABLE users (
+    name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, created REAL NOT NULL, quota TEXT NOT NULL DEFAULT '{}'
+) WITHOUT ROWID;
+CREATE TABLE usage (owner TEXT, day TEXT, seconds REAL NOT NULL, PRIMARY KEY (owner, day)) WITHOUT ROWID;
+CREATE TABLE hooks (
+    job TEXT PRIMARY KEY, url TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, due REAL
+) WITHOUT ROWID;
+""",
+)
+_COLUMNS = (
+    "id, key, digest, state, title, place, created, started, finished, starts, priority, owner, client, shape, of, "
+    "request, resolved, drawn, found"
+)
+_TEXTS = 4  # so many of them, the last, are JSON
 
 
 @dataclass
@@ -53,9 +86,29 @@ class Row:
     started: float | None = None
     finished: float | None = None
     starts: int = 0
+    priority: int = 0
+    owner: str = ""
+    client: str = ""
+    shape: str = ""
+    of: str | None = None
     request: dict[str, Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
     drawn: dict[str, int] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ItemRow:
+    """One item of a job as it is kept: what it has of its own, and what came of it."""
+
+    job: str
+    item: int
+    state: str
+    sets: dict[str, Any]
+    label: str
+    started: float | None = None
+    finished: float | None = None
+    starts: int = 0
     found: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,33 +153,78 @@ class Store:
             if self.path is not None:
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
-            db.executescript(_SCHEMA)
-            db.execute(f"PRAGMA user_version={VERSION}")
+            if version < VERSION:
+                self._bring_forward(db, version)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _bring_forward(self, db: sqlite3.Connection, version: int) -> None:
+        """Add what later versions have; all of it or nothing. What an older Weft wrote is copied first."""
+        if version and self.path is not None:
+            copy = sqlite3.connect(self.path.with_name(f"{self.path.name}.version-{version}"))
+            try:
+                db.backup(copy)
+            finally:
+                copy.close()
+        steps = "".join(_SCHEMAS[version:])
+        db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={VERSION}; COMMIT;")
 
     def close(self) -> None:
         """Close the database."""
         with self._lock:
             self._db.close()
 
-    # -- jobs
+    # -- for the rooms that keep their own tables
 
-    def add(self, row: Row) -> None:
-        """Keep a new job. `place.write` when the disk is full: then it was not accepted."""
-        values = (row.id, row.key, row.digest, row.state, row.title, row.place, row.created, row.started, row.finished)
-        texts = [json.dumps(part) for part in (row.request, row.resolved, row.drawn, row.found)]
+    def select(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a question."""
+        with self._lock:
+            return self._db.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """Several changes, all of them or none. `place.write` when the disk is full."""
         with self._lock:
             try:
-                self._db.execute(
-                    f"INSERT INTO jobs ({_COLUMNS}) VALUES ({','.join('?' * 14)})", (*values, row.starts, *texts)
-                )
+                with self._all():
+                    yield self._db
+            except sqlite3.OperationalError as error:
+                raise fail(
+                    "place.write", f"it cannot be kept: {error}", file=str(self.path), mend="make room on the disk"
+                ) from error
+
+    # -- jobs
+
+    def add(self, row: Row, items: Sequence[ItemRow] = ()) -> None:
+        """Keep a new job and its items. `place.write` when the disk is full: then it was not accepted."""
+        plain = [getattr(row, entry.name) for entry in fields(Row)]
+        values = [*plain[:-_TEXTS], *(json.dumps(part) for part in plain[-_TEXTS:])]
+        with self._lock:
+            try:
+                with self._all():
+                    self._db.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES ({','.join('?' * len(values))})", values)
+                    self._db.executemany(
+                        "INSERT INTO items (job, item, state, sets, label) VALUES (?, ?, ?, ?, ?)",
+                        [(one.job, one.item, one.state, json.dumps(one.sets), one.label) for one in items],
+                    )
             except sqlite3.OperationalError as error:
                 raise fail(
                     "place.write", f"the job cannot be kept: {error}", file=str(self.path), mend="make room on the disk"
                 ) from error
+
+    @contextlib.contextmanager
+    def _all(self) -> Iterator[None]:
+        """All of it or nothing; the lock is held already."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
 
     def started(self, id: str, when: float) -> None:
         """The job runs."""
@@ -138,25 +236,57 @@ class Store:
 
     def ended(self, id: str, state: str, when: float, found: Mapping[str, Any], blobs: Iterable[str]) -> None:
         """The job is over; what it found, and the pictures it holds."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.execute(
-                    "UPDATE jobs SET state=?, finished=?, found=? WHERE id=?", (state, when, json.dumps(found), id)
-                )
-                self._db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?)", [(blob, id) for blob in blobs])
-                self._db.execute("COMMIT")
-            except sqlite3.Error:
-                self._db.execute("ROLLBACK")
-                raise
+        with self._lock, self._all():
+            self._db.execute(
+                "UPDATE jobs SET state=?, finished=?, found=? WHERE id=?", (state, when, json.dumps(found), id)
+            )
+            self._hold(id, blobs)
 
-    def places(self, order: Iterable[str]) -> None:
-        """The queue has this order."""
-        rows = [(float(place), id) for place, id in enumerate(order)]
+    def _hold(self, id: str, blobs: Iterable[str]) -> None:
+        self._db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?)", [(blob, id) for blob in blobs])
+
+    def places(self, order: Iterable[tuple[str, int]]) -> None:
+        """The queue has this order, each job with its priority."""
+        rows = [(float(place), priority, id) for place, (id, priority) in enumerate(order)]
+        with self._lock, self._all():
+            self._db.executemany("UPDATE jobs SET place=?, priority=? WHERE id=?", rows)
+
+    # -- items
+
+    def items(self, job: str) -> list[ItemRow]:
+        """Every item of a job, in order."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("UPDATE jobs SET place=? WHERE id=?", rows)
-            self._db.execute("COMMIT")
+            rows = self._db.execute(
+                "SELECT job, item, state, sets, label, started, finished, starts, found FROM items WHERE job=? "
+                "ORDER BY item",
+                (job,),
+            ).fetchall()
+        return [
+            ItemRow(job, item, state, json.loads(sets), label, started, finished, starts, json.loads(found))
+            for job, item, state, sets, label, started, finished, starts, found in rows
+        ]
+
+    def item_started(self, job: str, item: int, when: float) -> None:
+        """An item runs, and with it its job."""
+        with self._lock, self._all():
+            self._db.execute(
+                "UPDATE items SET state='running', started=?, starts=starts+1 WHERE job=? AND item=?", (when, job, item)
+            )
+            self._db.execute("UPDATE jobs SET state='running', started=COALESCE(started, ?) WHERE id=?", (when, job))
+
+    def items_ended(
+        self, job: str, items: Iterable[int], state: str, when: float, found: Mapping[str, Any], blobs: Iterable[str]
+    ) -> None:
+        """Items are over; what they found, and the pictures that the job holds by them."""
+        text = json.dumps(found)
+        with self._lock, self._all():
+            self._db.executemany(
+                "UPDATE items SET state=?, finished=?, found=? WHERE job=? AND item=?",
+                [(state, when, text, job, item) for item in items],
+            )
+            self._hold(job, blobs)
+
+    # -- looking
 
     def get(self, id: str) -> Row | None:
         """A job by its id."""
@@ -178,11 +308,27 @@ class Store:
             (before if before is not None else 1e18, limit),
         )
 
+    def counts(self, jobs: Sequence[str]) -> dict[str, dict[str, int]]:
+        """How many items of each job are in which state; nothing for a job without items."""
+        found: dict[str, dict[str, int]] = {}
+        with self._lock:
+            for job in jobs:
+                rows = self._db.execute("SELECT state, COUNT(*) FROM items WHERE job=? GROUP BY state", (job,))
+                if counted := dict(rows.fetchall()):
+                    found[job] = counted
+        return found
+
+    def like(self, shape: str, limit: int) -> list[Row]:
+        """Jobs whose graph has this form, newest first; also those of an older Weft, whose form is not known."""
+        return self._rows("WHERE shape IN (?, '') ORDER BY created DESC LIMIT ?", (shape, limit))
+
     def delete(self, id: str) -> list[str]:
         """Forget a job; the pictures that nobody holds any more."""
         with self._lock:
             held = [blob for (blob,) in self._db.execute("SELECT blob FROM results WHERE job=?", (id,))]
             self._db.execute("DELETE FROM results WHERE job=?", (id,))
+            for table in ("items", "hooks"):
+                self._db.execute(f"DELETE FROM {table} WHERE job=?", (id,))
             self._db.execute("DELETE FROM jobs WHERE id=?", (id,))
             return [
                 blob
@@ -205,7 +351,7 @@ class Store:
     def _rows(self, tail: str, values: tuple[Any, ...]) -> list[Row]:
         with self._lock:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM jobs {tail}", values).fetchall()
-        return [Row(*row[:10], *(json.loads(text) for text in row[10:])) for row in rows]
+        return [Row(*row[:-_TEXTS], *map(json.loads, row[-_TEXTS:])) for row in rows]
 
     # -- settings
 

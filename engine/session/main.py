@@ -6,7 +6,7 @@ import dataclasses
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,19 @@ class Session:
         workflow = workflow.with_defaults(given).with_parameters(given)
         workflow, drawn = self.seeds.draw(workflow, flow_name(workflow))
         return workflow, bind(workflow, self.engine.registry), drawn
+
+    def settle(
+        self, workflow: Workflow, parameters: Mapping[str, Any] | None = None, later: Iterable[str] = ()
+    ) -> tuple[Workflow, dict[str, int]]:
+        """The workflow with parameters set and seeds drawn, unbound, and those seeds: the base of many like it.
+
+        Parameters in `later` may be missing still: each of the many sets its own.
+        """
+        given = dict(parameters or {})
+        missing = {name: None for name in later if not getattr(workflow.parameters.get(name), "has_default", True)}
+        workflow = workflow.with_defaults({**missing, **given}).with_parameters(given)
+        workflow, drawn = self.seeds.draw(workflow, flow_name(workflow))
+        return workflow.settled(), drawn
 
     def plan(
         self,

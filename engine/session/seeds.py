@@ -7,11 +7,11 @@ import secrets
 import threading
 from collections.abc import Mapping
 
+from engine.graph.settable import RANDOM
 from engine.records import Records
 from engine.registry import Registry
 from engine.workflow import Net, Node, Value, Workflow
 
-RANDOM = ("random", "increment")
 SEED_BITS = 48
 
 

@@ -146,3 +146,12 @@ class Workflow(Net):
                 for name in missing
             )
         return self.with_parameters(values)
+
+    def settled(self) -> Workflow:
+        """The same workflow without defaults: its nodes hold the values, and nothing replaces them."""
+        plain = Parameter(())
+        kept = {
+            name: replace(item, default=plain.default, has_default=False, required=False)
+            for name, item in self.parameters.items()
+        }
+        return replace(self, parameters=kept)

@@ -73,6 +73,24 @@ def until(run: Run, picture: Picture, name: str = "go") -> Picture:
     return picture
 
 
+@node("paint.steps")
+def steps(run: Run, seed: Seed = 0, steps: int = 4, stop_step: int | None = None) -> Picture:
+    """A picture that is made in steps, and may be stopped early."""
+    last = steps if stop_step is None else min(stop_step, steps)
+    for done in range(last):
+        run.progress(done + 1, steps)
+    toys.counted("steps")
+    return Picture(f"#{seed % 2**24:06x}", side=last)
+
+
+@node("paint.pick")
+def pick(picture: Picture, side: int = 8, only: int | None = None) -> Picture:
+    """The picture in another size; refuses all sizes but one when told to."""
+    if only is not None and side != only:
+        raise ValueError(f"not {side}")
+    return Picture(picture.colour, side)
+
+
 @node("paint.shy")
 def shy() -> Picture:
     """Cannot be painted."""
@@ -80,7 +98,7 @@ def shy() -> Picture:
 
 
 def registry() -> Registry:
-    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, shy)]
+    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, steps, pick, shy)]
     pack = Pack(
         "core",
         toys.MODULE,
