@@ -12,6 +12,7 @@ stays, whatever the budget says; without a budget everything works and nothing i
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ class Tier(Protocol):
     """A store below the host: slower, larger, perhaps shared."""
 
     name: str
+    pace: float
+    """Seconds that the last write took."""
 
     def known(self, id: str) -> bool:
         """Is the value there (by name; `get` may still find it damaged)?"""
@@ -30,8 +33,8 @@ class Tier(Protocol):
     def get(self, id: str) -> Any | None:
         """The value, or None when it is not there after all."""
 
-    def put(self, id: str, value: Any, seconds: float) -> None:
-        """Offer a value that took `seconds` to make. Returns at once."""
+    def put(self, id: str, value: Any, seconds: float, about: Mapping[str, str] | None = None) -> None:
+        """Offer a value that took `seconds` to make; `about` says what of. Returns at once."""
 
     def close(self) -> None:
         """Finish what was offered."""
@@ -95,14 +98,26 @@ class Cache:
                 if budget.used > budget.limit:
                     budget.make_room(0)
 
-    def put(self, id: str, value: Any, seconds: float, *, pinned: bool = False) -> Any:
-        """Offer a value that took `seconds` to make; the value to go on with (small views are cloned)."""
+    def put(
+        self,
+        id: str,
+        value: Any,
+        seconds: float,
+        *,
+        pinned: bool = False,
+        below: bool = True,
+        about: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Offer a value that took `seconds` to make; the value to go on with (small views are cloned).
+
+        Pinned values, and those with `below` false, are not offered to the tier below.
+        """
         held = tensors(value)
         mine = owned(value, held)
         if mine is not value:
             value, held = mine, tensors(mine)
-        if self.lower is not None and not pinned:
-            self.lower.put(id, value, seconds)
+        if self.lower is not None and below and not pinned:
+            self.lower.put(id, value, seconds, about)
         device = device_of(held)  # the tensors alone are the shorter way
         size = nbytes(value, held)
         resident = Resident(f"value:{id}", size, seconds, lambda: self._evicted(id), in_use=int(pinned))

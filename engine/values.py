@@ -15,6 +15,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from engine.keys import canonical
+from engine.run import State
 from engine.sockets import facts_of, field_names
 
 if TYPE_CHECKING:
@@ -140,6 +141,45 @@ def moved(value: Any, device: str) -> Any:
     return map_tensors(value, lambda tensor: tensor if str(tensor.device) == device else tensor.to(device))
 
 
+def leaving(value: Any) -> Callable[[], Any]:
+    """Begin to take a value off its device; the result, called on another thread, gives it in host memory.
+
+    Call on the thread that made the value. On CUDA and ROCm the copy runs on a stream of its own, beside the work that
+    was queued after it; elsewhere it is a plain copy.
+    """
+    device = device_of(value)
+    if device == "cpu":
+        return lambda: value
+    torch = loaded_torch()
+    if not device.startswith("cuda"):
+        return lambda: moved(value, "cpu")
+    made = torch.cuda.Event()
+    made.record(torch.cuda.current_stream(device))
+
+    def arrive() -> Any:
+        side = _side_streams.get(device)
+        if side is None:
+            side = _side_streams[device] = torch.cuda.Stream(device)
+
+        def fetch(tensor: Any) -> Any:
+            if tensor.device.type == "cpu":
+                return tensor
+            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            return pinned.copy_(tensor, non_blocking=True)
+
+        with torch.cuda.stream(side):
+            side.wait_event(made)
+            copied = map_tensors(value, fetch)
+        side.synchronize()
+        # Pinned pages are few; what may stay for long lies in plain ones.
+        return map_tensors(copied, lambda tensor: tensor.clone() if tensor.is_pinned() else tensor)
+
+    return arrive
+
+
+_side_streams: dict[str, Any] = {}
+
+
 def versions(value: Any) -> tuple[int, ...]:
     """The version counters of every tensor: they differ after anything wrote into one in place."""
     return tuple(tensor._version for tensor in tensors(value))
@@ -185,6 +225,8 @@ def summary(value: Any) -> str:
         return f"list of {len(value)}" + (f" ({summary(value[0])}, ...)" if value else "")
     if is_tensor(value):
         return f"tensor {tuple(value.shape)} {value.dtype}"
+    if isinstance(value, State):
+        return f"state after step {value.index + 1}"
     name = type(value).__name__
     facts: Mapping[str, Any] = facts_of(value)
     size = f" {facts['width']}x{facts['height']}" if "width" in facts and "height" in facts else ""

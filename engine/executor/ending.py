@@ -40,6 +40,7 @@ class Ending(Performing):
 
     def _crashed(self, live: Live, problem: Problem, inputs: dict[str, Any]) -> Iterator[Event]:
         self._leave(live)
+        self._let_states_go(live)
         placed = problem.at(path=self.prefix + live.path)
         self._failed[live.path] = placed
         self.problems.append(placed)
@@ -53,7 +54,7 @@ class Ending(Performing):
         touched = {t.untyped_storage().data_ptr() for value in inputs.values() for t in tensors(value)}
         bad = [
             id
-            for id, value in self.values.items()
+            for id, value in list(self.values.items())
             if any(t.untyped_storage().data_ptr() in touched for t in tensors(value))
         ]
         for id in bad:

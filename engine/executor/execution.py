@@ -75,6 +75,7 @@ class Execution(Ending):
         self.values: dict[str, Any] = dict(held or {})
         self.problems: list[Problem] = []
         self._leased: dict[str, int] = {}
+        self._expected: set[str] = set()
         self._missing: dict[str, set[str]] = {}
         self._waiting_for: dict[str, list[Live]] = {}
         self._readers: dict[str, int] = {}
@@ -104,6 +105,8 @@ class Execution(Ending):
             self._passed = {n: b for n, b in graph.outputs.items() if targets is None and n not in chosen}
             self._kept: set[str] = set()
             self._keep_outputs()
+            for live in self.frontier.planned():
+                self._expect(live)
         except BaseException:
             self.release()
             raise
@@ -163,6 +166,7 @@ class Execution(Ending):
             self._register(live)
 
     def _register(self, live: Live) -> None:
+        self._expect(live)
         ids = {ref.id for ref in holes(live.inputs)}
         missing = set()
         for id in ids:
@@ -314,6 +318,7 @@ class Execution(Ending):
     def _landed(self, live: Live, outcome: Outcome, owner: Execution | None, peak: int | None) -> Iterator[Event]:
         self._leave(live)
         self._done.add(live.path)
+        self._let_states_go(live)
         job, path = self.order.job, self.prefix + live.path
         for id, value in outcome.values.items():
             found = self.engine.cache.lease(id)

@@ -8,7 +8,7 @@ from typing import Any
 from engine.errors import WeftError
 from engine.executor.shared import Engine, Order
 from engine.graph import Bound
-from engine.plan import Frontier
+from engine.plan import Frontier, Live
 from engine.plan.forward import Blocked, Failed
 from engine.sockets import fill, holes
 
@@ -21,6 +21,7 @@ class Holding:
     frontier: Frontier
     values: dict[str, Any]
     _leased: dict[str, int]
+    _expected: set[str]  # stepped steps whose states this job waits for
     _gone: set[str]  # ids that were here and were let go
     _kept: set[str]  # the ids of the named outputs, and what was shown
     _passed: dict[str, Bound]  # named outputs that an effect passes on
@@ -50,8 +51,24 @@ class Holding:
         for _ in range(self._leased.pop(id, 0)):
             self.engine.cache.release(id)
 
+    def _expect(self, live: Live) -> None:
+        """Tell the others which states a step would go on from."""
+        if live.checkpoints:
+            self._expected.add(live.path)
+            self.engine.checkpoints.expect((self, live.path), live.checkpoints)
+
+    def _let_states_go(self, live: Live) -> None:
+        """A stepped step is over."""
+        if live.checkpoints:
+            self.engine.checkpoints.begun((self, live.path))
+            for id in live.checkpoints:
+                if id in self.values:
+                    self._let_go(id)
+
     def release(self) -> None:
         """Give every lease back."""
+        for path in self._expected:
+            self.engine.checkpoints.begun((self, path))
         for id in list(self._leased):
             self._let_go(id)
         self.values.clear()

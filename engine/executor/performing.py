@@ -12,6 +12,7 @@ from typing import Any
 
 from engine import places as places_room
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where
+from engine.executor.checkpoints import Trail
 from engine.executor.holding import Holding
 from engine.executor.shared import Flight
 from engine.invoke import EngineRun, Hooks, Stopwatch, raised
@@ -42,20 +43,29 @@ class Performing(Holding):
     def _perform(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> None:
         """Run one step and tell its waiters how it went. Never raises."""
         token = places_room.CURRENT.set(self.places)
+        trail: Trail | None = None
         try:
             flight.begun = True
             if flight.cancelled():
                 raise Cancelled
+            self._catch_up(live)
             self.inbox.put(("started", live, ()))
             watch = Stopwatch()
             device = self.engine.memory.device(self._numerics.device) if live.spec.lane == "device" else None
             if device is not None:
                 device.peak(reset=True)
-            result = self._call(flight, live, inputs, watch)
+            if live.checkpoints:
+                about = self._about(live, live.key)
+                trail = Trail(self.engine.checkpoints, live.checkpoints, live.resumed, about)
+            result = self._call(flight, live, inputs, watch, trail)
             peak = device.peak() if device is not None else None
             outcome = self._outcome(live, result, watch.seconds())
+            if trail is not None:
+                trail.ended()
             self.engine.flights.land(flight, "done", outcome, self, peak)
         except Cancelled:
+            if trail is not None:
+                trail.stopped()
             self.engine.flights.land(flight, "cancelled")
         except WeftError as error:
             if error.code == "node.mutated":
@@ -63,16 +73,27 @@ class Performing(Holding):
                     self.engine.cache.drop_sharing(value)
             self.engine.flights.land(flight, "failed", error.problem, inputs)
         except BaseException as error:
+            if trail is not None:
+                trail.stopped()
             self.engine.flights.land(flight, "failed", _unexpected(live, inputs, error), inputs)
         finally:
             places_room.CURRENT.reset(token)
 
-    def _call(self, flight: Flight, live: Live, inputs: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+    def _catch_up(self, live: Live) -> None:
+        """Go on from the newest state that is there now: a step that ran since the plan was made may have left more."""
+        if not live.checkpoints:
+            return
+        live.resumed = next((n for n in range(len(live.checkpoints), 0, -1) if self._lease(live.checkpoints[n - 1])), 0)
+        self.engine.checkpoints.begun((self, live.path))
+
+    def _call(
+        self, flight: Flight, live: Live, inputs: dict[str, Any], watch: Stopwatch, trail: Trail | None
+    ) -> dict[str, Any]:
         run = EngineRun(
             self.prefix + live.path,
             self.engine.memory,
             self._numerics,
-            self._hooks(flight, live, watch),
+            self._hooks(flight, live, watch, trail),
             self.order.document,
             self.order.resolved,
         )
@@ -99,7 +120,7 @@ class Performing(Holding):
                 ) from None
             raise
 
-    def _hooks(self, flight: Flight, live: Live, watch: Stopwatch) -> Hooks:
+    def _hooks(self, flight: Flight, live: Live, watch: Stopwatch, trail: Trail | None) -> Hooks:
         shown = iter(range(1_000_000))
 
         def show(value: Any) -> None:
@@ -119,8 +140,8 @@ class Performing(Holding):
             return found
 
         def checkpoint(state: State) -> None:
-            if state.index < len(live.checkpoints):
-                self.engine.cache.put(live.checkpoints[state.index], state, watch.seconds())
+            if trail is not None:
+                trail.offer(state)
 
         def progress(done: int, total: int, text: str) -> None:
             left = watch.left(done, total)
@@ -137,6 +158,13 @@ class Performing(Holding):
             checkpoint=checkpoint,
             nested=lambda workflow, values: self._nested(flight, live, workflow, values),
         )
+
+    def _about(self, live: Live, id: str) -> dict[str, str] | None:
+        """What the tier that outlives the process is told of a value."""
+        if self.engine.cache.lower is None:
+            return None
+        output = id.removeprefix(f"{live.key}.") if id.startswith(live.key) else ""
+        return self.frontier.reasons.about(live, output)
 
     def _outcome(self, live: Live, result: dict[str, Any], seconds: float) -> Outcome:
         """Name the outputs, offer them to the cache, note what is to be remembered."""
@@ -181,7 +209,8 @@ class Performing(Holding):
                 self.engine.records.add_receipt(live.effect_key, receipt)
         size = sum(nbytes(value) for value in values.values())
         for id, value in values.items():
-            values[id] = self.engine.cache.put(id, value, seconds) if not live.spec.volatile else value
+            about = self._about(live, id)
+            values[id] = self.engine.cache.put(id, value, seconds, about=about) if not live.spec.volatile else value
         return Outcome(values, traces, files, seconds, size, bool(traces) and same)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.cache import Cache
+from engine.executor.checkpoints import Checkpoints
 from engine.invoke import Invoker
 from engine.memory import Memory
 from engine.numerics import Numerics
@@ -131,6 +132,10 @@ class Engine:
     lanes: Lanes = field(default_factory=Lanes)
     flights: Flights = field(default_factory=Flights)
     light_memo: dict[str, Any] = field(default_factory=dict)
+    checkpoints: Checkpoints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = Checkpoints(self.cache)
 
     def setting(self, **more: Any) -> Setting:
         """What a frontier asks of the world."""

@@ -241,6 +241,10 @@ class Frontier(Forward):
         found, self._new_runs = self._new_runs, []
         return found
 
+    def planned(self) -> list[Live]:
+        """The steps that were found to run and are not taken yet."""
+        return list(self._new_runs)
+
     def take_marks(self) -> list[Live]:
         """The steps whose status (hit, saved, failed, ...) was decided since the last call."""
         found, self._new_marks = self._new_marks, []
@@ -299,6 +303,7 @@ class Frontier(Forward):
         """
         counts: Counter[str] = Counter()
         seconds: float | None = 0.0
+        self._foresee_sharing(self.lives.values())
         for live in self.lives.values():
             status = self.status(live)
             counts[status] += 1
@@ -306,6 +311,16 @@ class Frontier(Forward):
                 expected = self.reasons.seconds(live)
                 seconds = None if expected is None else seconds + expected
         return counts, seconds
+
+    @staticmethod
+    def _foresee_sharing(lives: Iterable[Live]) -> None:
+        """Which states a step will find because a step before it makes them."""
+        made: set[str] = set()
+        for live in lives:
+            if live.checkpoints and live.status == "run":
+                known = (n for n in range(len(live.checkpoints), 0, -1) if live.checkpoints[n - 1] in made)
+                live.shared = next(known, 0)
+                made.update(live.checkpoints)
 
     def snapshot(self) -> Plan:
         """The plan as it stands."""
@@ -315,7 +330,9 @@ class Frontier(Forward):
     def _snapshot(self) -> Plan:
         rows = []
         problems = []
-        for live in self._in_order():
+        lives = self._in_order()
+        self._foresee_sharing(lives)
+        for live in lives:
             if live.problem is not None:
                 problems.append(live.problem)
             status = self.status(live)
@@ -328,7 +345,7 @@ class Frontier(Forward):
                     self.reasons.why(live) if runs else live.why or live.tier,
                     self.reasons.seconds(live) if runs else None,
                     len(live.checkpoints),
-                    live.resumed,
+                    max(live.resumed, live.shared),
                     tuple(sorted(live.blockers)) if live.blockers else (),
                     live.problem,
                 )

@@ -31,8 +31,9 @@ class Reasons:
         if rate is None:
             return None
         seconds = rate * self.work(live)
-        if live.resumed:
-            seconds *= 1 - live.resumed / len(live.checkpoints)
+        known = max(live.resumed, live.shared)
+        if known:
+            seconds *= 1 - known / len(live.checkpoints)
         return seconds
 
     def rate_key(self, live: Live) -> str:
@@ -59,6 +60,14 @@ class Reasons:
             digests = {name: hash_text(canonical(value))[:12] for name, value in (live.inputs or {}).items()}
             self._digests[live.path] = (live.inputs, digests)
         return digests
+
+    def about(self, live: Live, output: str) -> dict[str, str]:
+        """What is told of a value to the tier that outlives the process, so that `weft cache why` can compare."""
+        spec, setting = live.spec, self.setting
+        numerics = {"device": setting.numerics.digest, "cpu": setting.numerics.host_digest}.get(spec.lane, "")
+        head = {"node": spec.id, "output": output, "version": str(spec.version), "numerics": numerics[:12]}
+        head["code"] = setting.source_digest(spec)[:12]
+        return {**head, **{f"in.{name}": digest for name, digest in self.input_digests(live).items()}}
 
     def why(self, live: Live) -> str:
         """Why a step runs: which inputs changed since the last run of this workflow."""

@@ -48,6 +48,7 @@ class Live:
     tier: str = ""
     checkpoints: tuple[str, ...] = ()
     resumed: int = 0
+    shared: int = 0  # the states that steps before it in this plan will have made
     turn: int = 0
     items: tuple[Scope, ...] = ()
     wanted: bool = False

@@ -307,6 +307,7 @@ class Session:
         for job in self.jobs.values():
             job.close()
         self.engine.lanes.close()
+        self.engine.checkpoints.close()
         self.engine.cache.close()
         self.engine.records.close()
 

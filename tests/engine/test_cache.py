@@ -103,6 +103,7 @@ class Shelf:
     """A tier below the host that keeps everything."""
 
     name = "shelf"
+    pace = 0.0
 
     def __init__(self):
         self.kept = {}
@@ -114,7 +115,7 @@ class Shelf:
     def get(self, id):
         return None if id in self.damaged else self.kept.get(id)
 
-    def put(self, id, value, seconds):
+    def put(self, id, value, seconds, about=None):
         self.kept[id] = value
 
     def close(self):

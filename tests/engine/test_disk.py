@@ -60,10 +60,17 @@ def test_what_is_quicker_made_than_read_is_not_kept(disk):
     assert not disk.known("ab.out")
 
 
-def test_checkpoints_and_previews_stay_in_memory(disk):
-    written(disk, "kabc", State(0, {"latent": torch.zeros(2)}))
+def test_a_state_comes_back_with_its_generators_and_what_is_only_shown_stays_in_memory(disk):
+    rng = torch.Generator().manual_seed(7).get_state().numpy().tobytes()
+    state = State(
+        3, {"latent": torch.randn(1, 4, 2, 2)}, {"scheduler": {"index": 4, "sigma": 0.1, "past": [None]}}, (rng, b"")
+    )
+    written(disk, "kabc", state)
+    found = disk.get("kabc")
+    assert (found.index, found.data, found.rng) == (3, state.data, (rng, b""))
+    assert torch.equal(found.tensors["latent"], state.tensors["latent"])
     written(disk, "ab.shown0", values()["image"])
-    assert list(disk.entries()) == []
+    assert [item.summary for item in disk.entries()] == ["state after step 4"]
 
 
 @pytest.mark.parametrize(

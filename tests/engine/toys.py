@@ -14,7 +14,7 @@ from engine.packs import Pack
 from engine.registry import Registry, make_registry
 from engine.run import Run, State
 from engine.sockets import Ref, copy, facts_of, same, socket
-from tests.engine.fakes import gate
+from tests.engine.fakes import GATES, gate
 
 COUNT: dict[str, int] = {}
 
@@ -555,6 +555,27 @@ def walk(run: Run, thing: Thing, steps: Annotated[int, Range(1, 100)] = 4, bend:
         run.checkpoint(State(index, {"at": torch.tensor([float(index)])}, {"path": list(path)}))
         run.progress(index + 1, steps)
     return Thing(" ".join(path))
+
+
+@node("toy.climb", steps="tests.engine.toys:climb_digests")
+def climb(run: Run, text: str = "c", steps: Annotated[int, Range(1, 100)] = 6, stop: int = 0, last: str = "") -> Thing:
+    """A stepped node that stops early when told to, ends on `last`, and waits at the gate `climb <step>`."""
+    import torch
+
+    state = run.resume()
+    path = list(state.data["path"]) if state else [text]
+    for index in range(state.index + 1 if state else 0, stop or steps):
+        counted("climbed")
+        path.append(f"{index}{last if index == steps - 1 else ''}")
+        run.checkpoint(State(index, {"at": torch.full((100,), float(index))}, {"path": list(path)}, (b"x" * 10,)))
+        run.progress(index + 1, steps)
+        if f"climb {index}" in GATES:
+            gate(f"climb {index}").wait(run.check)
+    return Thing(" ".join(path))
+
+
+def climb_digests(text: str, steps: int, stop: int, last: str) -> list[Any]:
+    return [(index, steps, text, last if index == steps - 1 else "") for index in range(stop or steps)]
 
 
 def walk_work(thing: Thing, steps: int, bend: int) -> float:

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from engine import workflow
+from engine.disk import Disk
 from engine.errors import WeftError
 from engine.events import StepStarted
 from engine.memory import Memory
 from engine.numerics import Numerics
 from engine.records import Records
 from engine.session import Session
+from nodes.schedule import pairs
 
 STEPS = 10
 
@@ -86,6 +88,63 @@ def test_a_late_change_goes_on_from_the_known_steps_and_gives_what_a_clean_run_g
     clean, _, _ = run(make(), **change)
     assert torch.equal(again, clean)
     assert not torch.equal(again, first)
+
+
+@pytest.fixture
+def forwards():
+    """The denoisers' forwards, as torch counts them."""
+    counted = []
+
+    def count(module, inputs):
+        if type(module).__name__ in ("UNet2DConditionModel", "SD3Transformer2DModel"):
+            counted.append(module)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    yield counted
+    hook.remove()
+
+
+# One spacing of each sampler, for a diffusion and for a flow model.
+CELLS = {(sampler, flow): spacing for flow in (True, False) for sampler, spacing in reversed(pairs(flow))}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "matching"), CELLS, ids=lambda part: {True: "flow", False: "diffusion"}.get(part, part)
+)
+def test_after_a_restart_a_late_change_costs_the_remaining_forwards_and_is_bit_equal(
+    home, tiny_sd1, tiny_sd3, forwards, sampler, matching
+):
+    model = "tiny-sd3" if matching else "tiny-sd1"
+    more = {
+        "load": {"model": model},
+        "sample": {"sampler": sampler, "scheduler": CELLS[sampler, matching]},
+        "canvas": {"width": 64, "height": 64},
+    }
+    late = {**more, "guide": {"scale": 5.0, "stop": 0.7}}
+
+    def session(keeps: bool) -> Session:
+        lower = Disk(home.home / "cache", {"engine", "nodes"}, quick=0.0) if keeps else None
+        made = Session(
+            places=home, memory=Memory(), records=Records(), numerics=Numerics("cpu", threads=1), lower=lower
+        )
+        made.engine.checkpoints.spacing = made.engine.checkpoints.share = 0.0
+        return made
+
+    with session(True) as first:
+        first.run(flow(**more))
+    with session(False) as clean:
+        forwards.clear()
+        expected = run(clean, **late)[0]
+        whole = len(forwards)
+    with session(True) as restarted:
+        forwards.clear()
+        plan = next(row for row in restarted.plan(flow(**late)).steps if row.path == "sample")
+        found, _, known = run(restarted, **late)
+    assert torch.equal(found, expected)
+    assert known == [plan.resumed]
+    assert 0.6 <= plan.resumed / plan.steps <= 0.7
+    # One forward for each evaluation: both predictions share it while guidance acts, and later there is but one.
+    assert (whole, len(forwards)) == (plan.steps, plan.steps - plan.resumed)
 
 
 def test_an_unchanged_run_runs_nothing(make, tiny_sd1):
