@@ -2,20 +2,29 @@
 
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.errors import Cancelled, WeftError
 from engine.memory import (
     Budget,
+    Footprint,
     HostDevice,
     Memory,
     Resident,
+    choose,
     is_out_of_memory,
     module_bytes,
     probe,
     set_threads_once,
 )
+from engine.memory.modules import signature
 from tests.engine.fakes import FakeDevice, FakeMps, fake_memory
 from tests.engine.toys import COUNT, Weights
 
@@ -165,6 +174,74 @@ class HeavyWeights(Weights):
         return module
 
 
+class Parts:
+    """A live model of the fake device: bytes that lie here or there."""
+
+    def __init__(self, world, where, count):
+        self.world, self.where, self.count, self.worn = world, where, count, []
+        self.to(where)
+
+    def to(self, where):
+        self.world.move(self, where)
+        self.where = where
+        return self
+
+    def parameters(self):
+        return [self]
+
+    def buffers(self):
+        return []
+
+    def data_ptr(self):
+        return id(self)
+
+    def numel(self):
+        return self.count
+
+    def element_size(self):
+        return 1
+
+
+class World:
+    """Every byte of a fake device that live models take; more than it has is an error."""
+
+    def __init__(self, limit):
+        self.limit, self.peak = limit, 0
+        self.held = WeakKeyDictionary()  # what nobody refers to any more is free again
+        self.log = []
+
+    def move(self, part, where):
+        self.held[part] = part.count if where == "gpu" else 0
+        now = sum(self.held.values())
+        self.peak = max(self.peak, now)
+        if now > self.limit:
+            raise RuntimeError(f"fake: out of memory, {now} of {self.limit}")
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """A model of `count` bytes in blocks of a quarter and layers of a sixteenth."""
+
+    weights: str
+    count: int
+    adapters: tuple = ()
+    world: Any = field(default=None, compare=False)
+
+    def footprint(self, dtype):
+        return Footprint(self.count, self.count // 2, self.count // 8)
+
+    def build(self, device, dtype):
+        return Parts(self.world or World(10**12), device, self.count)
+
+    def attach(self, module):
+        return lambda: None
+
+    def stream(self, module, device, way):
+        module.world.log.append((self.weights, way))
+        assert module.where == "cpu"
+        return lambda: module.world.log.append((self.weights, "unhooked"))
+
+
 def test_a_module_makes_room_for_itself_and_leaves_when_something_else_needs_it():
     memory = Memory({"cpu": 100_000})
     memory.budget("cpu").admit(Resident("value:v", 80_000, 0.0, lambda: None))
@@ -178,12 +255,23 @@ def test_a_module_makes_room_for_itself_and_leaves_when_something_else_needs_it(
     assert COUNT["heavy"] == 2
 
 
-def test_working_bytes_are_made_room_for():
-    memory = Memory({"cpu": 100_000})
-    with memory.lease(HeavyWeights("idle"), "cpu", "float32"):
+def test_working_bytes_are_made_room_for_on_a_device():
+    memory = Memory({"gpu": 100_000, "cpu": 0}, {"gpu": FakeDevice(100_000, "gpu")})
+    with memory.lease(OnDevice("idle", 40_000), "gpu", "float32"):
         pass
-    with memory.lease(HeavyWeights("busy"), "cpu", "float32", working_bytes=50_000):
-        assert [name for _, name, *_ in memory.report()["cpu"]] == ["HeavyWeights:busy:cpu:float32"]
+    with memory.lease(OnDevice("busy", 40_000), "gpu", "float32", working_bytes=50_000):
+        held = [(kind, size) for kind, _, size, _ in memory.report()["gpu"]]
+        assert held == [("working", 50_000), ("weights", 40_000)]
+    assert [name for _, name, *_ in memory.report()["gpu"]] == ["OnDevice:busy:gpu:float32"]
+
+
+def test_a_small_budget_on_the_host_does_not_lose_what_it_keeps_to_activations():
+    """The host's budget is for what is kept; as long as memory is free, activations take none of it."""
+    memory = Memory({"cpu": 100_000})
+    memory.budget("cpu").admit(Resident("value:v", 50_000, 1.0, lambda: None))
+    with memory.lease(HeavyWeights("a"), "cpu", "float32", working_bytes=10**6):
+        pass
+    assert "value:v" in memory.budget("cpu").residents
 
 
 def test_cancel_takes_effect_before_weights_are_loaded():
@@ -207,6 +295,150 @@ def test_a_module_that_cannot_be_built_leaves_nothing_behind():
         with pytest.raises(OSError, match="damaged"), memory.lease(Broken("b"), "cpu", "float32"):
             pass
     assert memory.modules() == [] and memory.budget("cpu").used == 0
+
+
+# --- a model that does not fit whole ---------------------------------------------------------------------------------
+
+
+def gpu(limit, host=10**9):
+    world = World(limit)
+    return Memory({"gpu": limit, "cpu": host}, {"gpu": FakeDevice(limit, "gpu")}), world
+
+
+@pytest.mark.parametrize(
+    ("room", "way"), [(1000, "whole"), (110, "whole"), (109, "blocks"), (60, "blocks"), (59, "layers"), (0, "layers")]
+)
+def test_a_model_stands_in_the_first_way_that_fits(room, way):
+    assert choose(Footprint(100, 50, 12), 10, room) == way
+
+
+def test_what_leaves_a_device_waits_on_the_host_and_comes_back_without_being_read_again():
+    """A text encoder goes when the denoiser needs the room, and its file is read once."""
+    memory, world = gpu(100)
+    text, unet = OnDevice("text", 40, world=world), OnDevice("unet", 80, world=world)
+    with memory.lease(text, "gpu", "float16") as first:
+        assert first.where == "gpu"
+    with memory.lease(unet, "gpu", "float16", working_bytes=20) as module:
+        assert (module.where, first.where) == ("gpu", "cpu")
+    with memory.lease(text, "gpu", "float16", working_bytes=20) as again:
+        assert again is first and again.where == "gpu" and module.where == "cpu"
+    assert world.peak <= 100
+
+
+def test_without_room_on_the_host_what_leaves_is_gone():
+    memory, world = gpu(100, host=10)
+    for name in ("a", "b"):
+        with memory.lease(OnDevice(name, 80, world=world), "gpu", "float16"):
+            pass
+    assert memory.modules() == ["OnDevice:b:gpu:float16"]
+
+
+def test_a_model_larger_than_the_device_comes_in_parts():
+    memory, world = gpu(100)
+    large = OnDevice("large", 160, world=world)
+    with memory.lease(large, "gpu", "float16", working_bytes=10) as module:
+        assert module.where == "cpu" and world.log == [("large", "blocks")]
+        assert sorted((kind, size) for kind, _, size, _ in memory.report()["gpu"]) == [("working", 10), ("working", 80)]
+    with memory.lease(large, "gpu", "float16", working_bytes=10):
+        assert world.log == [("large", "blocks")]  # the hooks stayed on
+    with memory.lease(large, "gpu", "float16", working_bytes=60):
+        assert world.log[1:] == [("large", "unhooked"), ("large", "layers")]
+    assert memory.budget("gpu").used == 0
+
+
+def test_other_adapters_get_other_hooks():
+    memory, world = gpu(100)
+    for adapters in ((), ("night",), ("night",)):
+        with memory.lease(OnDevice("large", 160, adapters, world), "gpu", "float16"):
+            pass
+    assert world.log == [("large", "blocks"), ("large", "unhooked"), ("large", "blocks")]
+
+
+def test_a_model_that_fits_again_stands_whole_again():
+    memory, world = gpu(100)
+    model = OnDevice("m", 90, world=world)
+    with memory.lease(model, "gpu", "float16", working_bytes=30) as module:
+        assert module.where == "cpu"
+    with memory.lease(model, "gpu", "float16") as module:
+        assert module.where == "gpu" and world.log[-1] == ("m", "unhooked")
+
+
+def test_after_a_device_ran_out_no_model_stands_whole():
+    memory, world = gpu(100)
+    with memory.lease(OnDevice("m", 50, world=world), "gpu", "float16") as module:
+        assert module.where == "gpu"
+    with memory.in_parts("gpu", "blocks") as helps, memory.lease(OnDevice("m", 50, world=world), "gpu", "float16"):
+        assert helps and module.where == "cpu" and world.log == [("m", "blocks")]
+    with memory.in_parts("cpu", "blocks") as helps:
+        assert not helps
+
+
+def test_a_move_that_fails_leaves_the_module_on_the_host():
+    memory, world = gpu(100)
+    model = OnDevice("m", 50, world=world)
+    with memory.lease(model, "gpu", "float16"):
+        pass
+    memory.free_everything("gpu")
+    world.limit = 10
+    with pytest.raises(RuntimeError, match="out of memory"), memory.lease(model, "gpu", "float16"):
+        pass
+    world.limit = 100
+    assert memory.budget("gpu").used == 0 and memory.budget("cpu").used == 50
+    with memory.lease(model, "gpu", "float16") as module:
+        assert module.where == "gpu"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_peak_stays_within_the_budget_under_random_work(data):
+    """Models of many sizes, alone and two at once, values kept and dropped: the device never holds more than it may."""
+    memory, world = gpu(1000, host=data.draw(st.sampled_from([0, 500, 10**6])))
+    values = []
+    for turn in range(data.draw(st.integers(1, 12))):
+        kind = data.draw(st.sampled_from(["model", "two", "value"]))
+        if kind == "value":
+            size = data.draw(st.integers(1, 400))
+            memory.budget("gpu").admit(Resident(f"value:{turn}", size, data.draw(st.floats(0, 10)), lambda: None))
+            values.append(size)
+            continue
+        names = data.draw(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=2, unique=True))
+        with ExitStack() as stack:
+            for name in names[: 2 if kind == "two" else 1]:
+                size = 100 + 150 * "abcdef".index(name)
+                working = data.draw(st.integers(0, 200))
+                if memory.budget("gpu").leased() + size // 8 + working > 1000:
+                    continue  # not even layer by layer
+                stack.enter_context(memory.lease(OnDevice(name, size, world=world), "gpu", "float16", working))
+                assert memory.budget("gpu").used <= 1000
+    assert memory.budget("gpu").peak <= 1000 and world.peak <= 1000
+    assert all(not resident.in_use for resident in memory.budget("gpu").residents.values())
+
+
+def test_a_module_whose_file_was_written_over_is_read_again(tmp_path):
+    """Its weights are mapped from the file: they may be half the old ones, half the new."""
+    file = tmp_path / "w.bin"
+    file.write_bytes(b"old")
+
+    class Mapped(Weights):
+        def build(self, device, dtype):
+            module = super().build(device, dtype)
+            module.mapped_files = ((str(file), signature(str(file))),)
+            module.modules = lambda: [module]
+            return module
+
+    memory = Memory({"cpu": 10**6})
+    with memory.lease(Mapped("w"), "cpu", "float32") as first:
+        pass
+    (tmp_path / "new").write_bytes(b"other")
+    (tmp_path / "new").replace(file)  # another file of the same name: what is mapped is the old one, unharmed
+    with memory.lease(Mapped("w"), "cpu", "float32") as second:
+        assert second is first
+    memory.free_everything("cpu")
+    with memory.lease(Mapped("w"), "cpu", "float32") as third:
+        pass
+    file.write_bytes(b"written over")
+    with memory.lease(Mapped("w"), "cpu", "float32") as fourth:
+        assert fourth is not third
 
 
 def test_module_bytes_count_each_storage_once():

@@ -1,0 +1,123 @@
+"""Budget: the residents of one device, and the rule by which they go (GreedyDual-Size-Frequency)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.memory.devices import Device
+
+
+@dataclass(eq=False)
+class Resident:
+    """Something that takes room on a device and can be given up."""
+
+    name: str
+    bytes: int
+    cost: float
+    evict: Callable[[], None]
+    kind: str = "value"
+    in_use: int = 0
+    frequency: int = 1
+    priority: float = 0.0
+
+
+@dataclass(eq=False)
+class Budget:
+    """The residents of one device and the rule by which they go. Callers hold `Memory.lock`."""
+
+    device: Device
+    limit: int
+    residents: dict[str, Resident] = field(default_factory=dict)
+    clock: float = 0.0
+    used: int = 0
+    evictions: int = 0
+    peak: int = 0  # the most that was ever used
+
+    def _score(self, resident: Resident) -> float:
+        return self.clock + resident.frequency * max(resident.cost, 1e-6) / max(resident.bytes, 1)
+
+    def touch(self, name: str) -> None:
+        """It was used again."""
+        resident = self.residents[name]
+        resident.frequency += 1
+        resident.priority = self._score(resident)
+
+    def admit(self, resident: Resident) -> bool:
+        """Take it in if it is worth the room: evicts what is worth less. False when it was not kept."""
+        if resident.name in self.residents:
+            self.touch(resident.name)
+            return True
+        resident.priority = self._score(resident)
+        if resident.in_use == 0:
+            if resident.bytes > self.limit:
+                return False
+            if not self._can_make_room(resident):
+                return False
+        self.insert(resident)
+        return True
+
+    def insert(self, resident: Resident) -> None:
+        """Take it in whatever it is worth, after making what room there is."""
+        resident.priority = self._score(resident)
+        self.make_room(resident.bytes)
+        self.residents[resident.name] = resident
+        self.used += resident.bytes
+        self.peak = max(self.peak, self.used)
+
+    def withdraw(self, resident: Resident) -> None:
+        """It goes elsewhere: no longer counted here, and not told."""
+        if self.residents.pop(resident.name, None) is not None:
+            self.used -= resident.bytes
+
+    def resize(self, resident: Resident, count: int) -> None:
+        """It turned out to have another size, or has another now."""
+        if resident.name in self.residents:
+            self.make_room(count - resident.bytes)
+            self.used += count - resident.bytes
+            self.peak = max(self.peak, self.used)
+        resident.bytes = count
+
+    def leased(self) -> int:
+        """Bytes of what is in use, which no eviction gives back."""
+        return sum(resident.bytes for resident in self.residents.values() if resident.in_use)
+
+    def _can_make_room(self, resident: Resident) -> bool:
+        """Would only residents worth less have to go?"""
+        short = self.used + resident.bytes - self.limit
+        if short <= 0:
+            return True
+        for other in sorted(self.residents.values(), key=lambda r: r.priority):
+            if other.in_use:
+                continue
+            if other.priority > resident.priority:
+                return False
+            short -= other.bytes
+            if short <= 0:
+                return True
+        return False
+
+    def make_room(self, wanted: int) -> int:
+        """Evict the least valuable until `wanted` bytes fit under the limit; the bytes freed."""
+        freed = 0
+        while self.used + wanted > self.limit:
+            idle = [resident for resident in self.residents.values() if not resident.in_use]
+            if not idle:
+                break
+            victim = min(idle, key=lambda r: r.priority)
+            self.clock = victim.priority
+            freed += self.remove(victim)
+        return freed
+
+    def remove(self, resident: Resident) -> int:
+        """Give one resident up."""
+        if self.residents.pop(resident.name, None) is None:
+            return 0
+        self.used -= resident.bytes
+        self.evictions += 1
+        resident.evict()
+        return resident.bytes
+
+    def clear(self) -> int:
+        """Give up everything that is not in use."""
+        return sum(self.remove(r) for r in list(self.residents.values()) if not r.in_use)

@@ -1,0 +1,345 @@
+"""Modules: the live models of all devices, and the lease through which a step borrows one."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.memory.budget import Budget, Resident
+from engine.memory.devices import MB, Device, HostDevice, TorchDevice, set_threads_once
+from engine.memory.placing import WAYS, Footprint, Way, choose
+from engine.run import Leasable
+
+HOST = "cpu"
+Undo = Callable[[], None]
+
+
+@dataclass(eq=False)
+class _Module:
+    """A live module with the lock that makes one thread its user."""
+
+    resident: Resident
+    module: Any
+    device: str  # where it computes
+    where: str  # where its weights are: there, or on the host
+    footprint: Footprint
+    files: tuple[tuple[str, tuple[int, ...]], ...] = ()  # what it is mapped from, as it was then
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    way: Way = "whole"
+    unhook: Undo | None = None  # takes the hooks off through which the weights come in parts
+    hooked: Any = ()  # what was attached when they were made
+    adapters: Any = ()  # those that are counted in its bytes
+
+
+class Memory:
+    """All budgets, and the live modules."""
+
+    def __init__(self, limits: dict[str, int] | None = None, devices: dict[str, Device] | None = None) -> None:
+        """`limits` in bytes by device name; what is not named gets a share of what the device has."""
+        self.lock = threading.RLock()
+        self._limits = dict(limits or {})
+        self._devices: dict[str, Device] = dict(devices or {})
+        self._budgets: dict[str, Budget] = {}
+        self._modules: dict[str, _Module] = {}
+        self._building: dict[str, threading.Lock] = {}
+        self._at_least: dict[str, Way] = {}
+        self._working = 0
+
+    # -- devices and budgets
+
+    def device(self, name: str) -> Device:
+        """The device of this name."""
+        if name not in self._devices:
+            self._devices[name] = HostDevice() if name == HOST else TorchDevice(name)
+        return self._devices[name]
+
+    def budget(self, name: str) -> Budget:
+        """The budget of a device: its limit, or half the host's memory, or 90 % of a device's."""
+        with self.lock:
+            if name not in self._budgets:
+                device = self.device(name)
+                limit = self._limits.get(name)
+                if limit is None:
+                    given = os.environ.get("WEFT_MEMORY_" + name.partition(":")[0].upper())
+                    share = 0.5 if name == HOST else 0.9
+                    limit = int(given) * MB if given and given.isdigit() else int(device.total() * share)
+                self._budgets[name] = Budget(device, limit)
+            return self._budgets[name]
+
+    def report(self) -> dict[str, list[tuple[str, str, int, bool]]]:
+        """Who holds what: device -> (kind, name, bytes, in use), largest first."""
+        with self.lock:
+            return {
+                name: sorted(
+                    ((r.kind, r.name, r.bytes, r.in_use > 0) for r in budget.residents.values()),
+                    key=lambda row: -row[2],
+                )
+                for name, budget in self._budgets.items()
+            }
+
+    def modules(self) -> list[str]:
+        """The names of the live modules."""
+        with self.lock:
+            return list(self._modules)
+
+    # -- when a device has run out
+
+    def free_everything(self, device: str) -> int:
+        """The first rung of the out-of-memory ladder: evict all that is idle, empty the driver's cache."""
+        with self.lock:
+            freed = self.budget(device).clear()
+        gc.collect()
+        self.device(device).release()
+        return freed
+
+    @contextmanager
+    def in_parts(self, device: str, way: Way) -> Iterator[bool]:
+        """The second rung: within the block no model stands whole on the device. Gives False where that is no help."""
+        if device == HOST:
+            yield False
+            return
+        before = self._at_least.get(device, "whole")
+        self._at_least[device] = max(before, way, key=WAYS.index)
+        try:
+            yield True
+        finally:
+            self._at_least[device] = before
+
+    # -- leases
+
+    @contextmanager
+    def lease(
+        self, recipe: Leasable, device: str, dtype: str, working_bytes: int = 0, check: Undo | None = None
+    ) -> Iterator[Any]:
+        """Borrow the live module of a recipe, set exactly to it, for this thread alone."""
+        name = f"{type(recipe).__name__}:{recipe.weights}:{device}:{dtype}"
+        held = self._module(name, recipe, device, dtype, working_bytes, check)
+        try:
+            with held.lock, ExitStack() as stack:
+                way = self._ready(held, recipe, working_bytes)
+                stack.enter_context(self._reserved(device, working_bytes))
+                if way == "whole" and held.where != device:
+                    self._move(held, device)
+                stack.callback(recipe.attach(held.module))
+                if way != "whole":
+                    self._hook(held, recipe, way)
+                    stack.enter_context(self._reserved(device, held.footprint.on_device(way)))
+                self._recount(held, recipe)
+                yield held.module
+        finally:
+            with self.lock:
+                held.resident.in_use -= 1
+                budget = self.budget(held.where)
+                if budget.used > budget.limit:
+                    budget.make_room(0)
+
+    def _module(
+        self, name: str, recipe: Leasable, device: str, dtype: str, working: int, check: Undo | None
+    ) -> _Module:
+        """The held module, in use by the caller from now on; built first when there is none."""
+        held = self._take(name)
+        if held is not None:
+            return held
+        with self.lock:
+            building = self._building.setdefault(name, threading.Lock())
+        with building:
+            held = self._take(name)
+            if held is not None:
+                return held
+            if check is not None:
+                check()
+            measure = getattr(recipe, "footprint", None)
+            footprint: Footprint = measure(dtype) if measure is not None else Footprint(0)
+            resident = Resident(name, footprint.whole, 0.0, lambda: self._evicted(name), kind="weights", in_use=1)
+            with self.lock:
+                where = device if self._way(device, footprint, working, 0, recipe) == "whole" else HOST
+                if device != HOST:
+                    self.budget(device).make_room(working + (footprint.whole if where == device else 0))
+                self.budget(where).insert(resident)
+            set_threads_once()
+            started = time.perf_counter()
+            try:
+                module = recipe.build(where, dtype)
+            except BaseException:
+                with self.lock:
+                    self.budget(where).withdraw(resident)
+                raise
+            resident.cost = time.perf_counter() - started
+            with self.lock:
+                size = module_bytes(module)
+                footprint = footprint if footprint.whole else Footprint(size)
+                held = _Module(resident, module, device, where, footprint, mapped_files(module))
+                self._modules[name] = held
+                self.budget(where).resize(resident, size)
+                self.budget(where).touch(name)
+            return held
+
+    def _take(self, name: str) -> _Module | None:
+        """The module of this name, counted as in use. One whose file was written over is no longer what it says."""
+        with self.lock:
+            held = self._modules.get(name)
+            if held is None:
+                return None
+            if held.files and not held.resident.in_use and any(_overwritten(*file) for file in held.files):
+                self.budget(held.where).withdraw(held.resident)
+                self._forget(name)
+                return None
+            held.resident.in_use += 1
+            self.budget(held.where).touch(name)
+            return held
+
+    def _way(self, device: str, footprint: Footprint, working: int, own: int, recipe: Leasable) -> Way:
+        """How the module can stand on its device now; `own` bytes of what is in use there are its own."""
+        if device == HOST or not hasattr(recipe, "stream"):
+            return "whole"
+        budget = self.budget(device)
+        room = budget.limit - (budget.leased() - own)
+        return choose(footprint, working, room, self._at_least.get(device, "whole"))
+
+    def _ready(self, held: _Module, recipe: Leasable, working: int) -> Way:
+        """How the weights will come; what is in the way goes now, before activations are counted."""
+        device = held.device
+        with self.lock:
+            own = held.resident.bytes if held.where == device else 0
+            way = self._way(device, held.footprint, working, own, recipe)
+        if held.unhook is not None and (way != held.way or _worn(recipe) != held.hooked):
+            self._unhook(held)
+        if way != "whole" and held.where == device:
+            self._move(held, HOST)
+        return way
+
+    def _move(self, held: _Module, to: str) -> None:
+        """Weights from one device to the other, room made before they arrive."""
+        with self.lock:
+            before = held.where
+            self.budget(before).withdraw(held.resident)
+            self.budget(to).insert(held.resident)
+            held.where = to
+        try:
+            held.module.to(to)
+        except BaseException:
+            held.module.to(HOST)
+            with self.lock:
+                self.budget(to).withdraw(held.resident)
+                self.budget(HOST).insert(held.resident)
+                held.where = HOST
+            raise
+        if before != HOST:
+            self.device(before).release()
+
+    def _hook(self, held: _Module, recipe: Any, way: Way) -> None:
+        """Let the weights come in parts, by the family's own hooks; those of the last lease stay if they still fit."""
+        if held.unhook is None:
+            held.unhook = recipe.stream(held.module, held.device, way)
+            held.way, held.hooked = way, _worn(recipe)
+
+    def _unhook(self, held: _Module) -> None:
+        unhook, held.unhook, held.way = held.unhook, None, "whole"
+        if unhook is not None:
+            unhook()
+
+    @contextmanager
+    def _reserved(self, device: str, count: int) -> Iterator[None]:
+        """Count what a lease needs beside the weights: activations, or parts of weights on their way.
+
+        The host's budget is a share of its memory, for what is kept: there, room is made only when none is free.
+        """
+        if device == HOST:
+            if count > self.device(HOST).free():
+                with self.lock:
+                    self.budget(HOST).make_room(count)
+            yield
+            return
+        with self.lock:
+            self._working += 1
+            room = Resident(f"working:{self._working}", count, 0.0, _nothing, kind="working", in_use=1)
+            budget = self.budget(device)
+            if count:
+                budget.insert(room)
+        try:
+            yield
+        finally:
+            with self.lock:
+                budget.withdraw(room)
+
+    def _recount(self, held: _Module, recipe: Leasable) -> None:
+        """Adapters take room as well: count again when others are on the module than before."""
+        adapters = getattr(recipe, "adapters", ())
+        if adapters and adapters != held.adapters:
+            held.adapters = adapters
+            with self.lock:
+                self.budget(held.where).resize(held.resident, module_bytes(held.module))
+
+    # -- going
+
+    def _evicted(self, name: str) -> None:
+        """The budget gave a module up: off a device it goes to the host, if it is worth the room there."""
+        held = self._modules.get(name)
+        if held is None:
+            return
+        if held.where == HOST:
+            self._forget(name)
+            return
+        resident = held.resident
+        if self.budget(HOST).admit(resident):
+            held.where = HOST
+            held.module.to(HOST)
+        else:
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        held = self._modules.pop(name, None)
+        if held is not None:
+            self._unhook(held)
+            held.module = None
+
+
+def _worn(recipe: Leasable) -> Any:
+    """What hooks depend on: the adapters; a patch may bring weights of its own at each use, so it is never the same."""
+    return object() if getattr(recipe, "patches", ()) else getattr(recipe, "adapters", ())
+
+
+def _nothing() -> None:
+    """Working memory is never evicted."""
+
+
+def signature(path: str) -> tuple[int, ...]:
+    """Which file it is and in which state: inode, size, time of the last change; () when it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _overwritten(path: str, before: tuple[int, ...]) -> bool:
+    """Was the very file that weights are mapped from written into? One put in its place leaves the old one as it is."""
+    now = signature(path)
+    return bool(now) and now[0] == before[0] and now != before
+
+
+def mapped_files(module: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The files that stand behind a module's weights, as its builder noted them (`module.mapped_files`)."""
+    every = module.modules() if hasattr(module, "modules") else ()
+    return tuple(file for part in every for file in getattr(part, "mapped_files", ()))
+
+
+def module_bytes(module: Any) -> int:
+    """Bytes of a module's parameters and buffers, each storage once. A mapping or tuple of modules counts all."""
+    if isinstance(module, dict):
+        return sum(module_bytes(item) for item in module.values())
+    if isinstance(module, tuple | list):
+        return sum(module_bytes(item) for item in module)
+    if not hasattr(module, "parameters"):
+        inner = getattr(module, "modules_held", None)
+        return module_bytes(inner) if inner is not None else 0
+    seen: dict[int, int] = {}
+    for tensor in [*module.parameters(), *module.buffers()]:
+        seen[tensor.data_ptr() or id(tensor)] = tensor.numel() * tensor.element_size()
+    return sum(seen.values())
