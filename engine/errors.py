@@ -47,6 +47,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "pack.broken": "A node pack could not be loaded.",
         "model.missing": "The model file or folder is not there.",
         "model.format": "The model file is damaged, of an unknown kind or not safe to open.",
+        "model.changed": "The model's files were replaced after the job was planned.",
         "model.family": "The model is of a family that no installed pack knows.",
         "media.missing": "The image or file is not there.",
         "media.format": "The file is not an image we can read, or is too large to be opened safely.",

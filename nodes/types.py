@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from engine.memory import Footprint
+
     Tensor = torch.Tensor
 else:
     Tensor = Any
@@ -212,11 +214,21 @@ class Denoiser:
 
         return family_of(self).build_denoiser(self, device, dtype)
 
+    def footprint(self, dtype: str) -> Footprint:
+        """Bytes of the weights in `dtype`, from headers (engine use)."""
+        from nodes.families.offload import footprint
+
+        return footprint([self.base], dtype)
+
     def attach(self, module: Any) -> Callable[[], None]:
         """Set adapters and patches to this recipe (engine use)."""
         from nodes.families import family_of
 
         return family_of(self).attach(self, module)
+
+    def stream(self, module: Any, device: str, way: str) -> Callable[[], None]:
+        """Let the weights come from the host in parts (engine use)."""
+        return _stream(module, device, way)
 
 
 @socket(colour="#d8c04a", recipe=True)
@@ -258,11 +270,25 @@ class TextEncoder:
 
         return family_of(self).build_text_encoder(self, device, dtype)
 
+    def computes_in(self, device: str, dtype: str) -> str:
+        """The run's dtype; float32 on the CPU, where it costs little and half precision is slow (engine use)."""
+        return "float32" if device == "cpu" else dtype
+
+    def footprint(self, dtype: str) -> Footprint:
+        """Bytes of the encoders in `dtype`, from headers (engine use)."""
+        from nodes.families.offload import footprint
+
+        return footprint(self.parts, dtype, blocks=False)
+
     def attach(self, module: Any) -> Callable[[], None]:
         """Set adapters to this recipe (engine use)."""
         from nodes.families import family_of
 
         return family_of(self).attach_text(self, module)
+
+    def stream(self, module: Any, device: str, way: str) -> Callable[[], None]:
+        """Let the weights come from the host in parts (engine use)."""
+        return _stream(module, device, way)
 
 
 @socket(colour="#d2605c", recipe=True)
@@ -295,6 +321,13 @@ class VAE:
         from nodes.families import build_vae
 
         return build_vae(self, device, dtype)
+
+    def footprint(self, dtype: str) -> Footprint:
+        """Bytes of the weights in `dtype`, from headers (engine use)."""
+        from nodes.families import vae_dtype
+        from nodes.families.offload import footprint
+
+        return footprint([self.base], vae_dtype(self, dtype), blocks=False)
 
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to a VAE."""
@@ -430,9 +463,19 @@ class ControlNet:
 
         return family_of(self).build_controlnet(self, device, dtype)
 
+    def footprint(self, dtype: str) -> Footprint:
+        """Bytes of the weights in `dtype`, from headers (engine use)."""
+        from nodes.families.offload import footprint
+
+        return footprint([self.base], dtype)
+
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to a ControlNet."""
         return _nothing
+
+    def stream(self, module: Any, device: str, way: str) -> Callable[[], None]:
+        """Let the weights come from the host in parts (engine use)."""
+        return _stream(module, device, way)
 
 
 @dataclass(frozen=True)
@@ -480,3 +523,9 @@ def plain(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def _nothing() -> None:
     """Undo nothing."""
+
+
+def _stream(module: Any, device: str, way: str) -> Callable[[], None]:
+    from nodes.families.offload import stream
+
+    return stream(module, device, way)

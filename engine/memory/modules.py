@@ -118,6 +118,8 @@ class Memory:
         self, recipe: Leasable, device: str, dtype: str, working_bytes: int = 0, check: Undo | None = None
     ) -> Iterator[Any]:
         """Borrow the live module of a recipe, set exactly to it, for this thread alone."""
+        own = getattr(recipe, "computes_in", None)
+        dtype = own(device, dtype) if own is not None else dtype
         name = f"{type(recipe).__name__}:{recipe.weights}:{device}:{dtype}"
         held = self._module(name, recipe, device, dtype, working_bytes, check)
         try:

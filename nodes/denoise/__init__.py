@@ -18,6 +18,7 @@ from nodes.denoise.loop import go_on, keeper, noisy, snapshot
 from nodes.denoise.predict import Model, guided
 from nodes.denoise.preview import picture
 from nodes.families import family_of
+from nodes.families.offload import where
 from nodes.schedule import Sampler, Spacing
 from nodes.types import VAE, Conditioning, Control, ControlItem, Denoiser, Guidance, Latent, Noise, Schedule
 
@@ -75,12 +76,12 @@ def sample(
         stack.enter_context(torch.no_grad())
         nets = [stack.enter_context(run.lease(item.net)) for item in (control.items if control else ())]
         module = stack.enter_context(run.lease(model, working_bytes=room))
-        like = next(module.parameters())
-        samples = latent.samples.to(like.device, like.dtype)
+        device, dtype = where(module)
+        samples = latent.samples.to(device, dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
         ready = Model(family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor)
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
-        timetable = schedules.build(settings.schedule, model, like.device, tokens)
+        timetable = schedules.build(settings.schedule, model, device, tokens)
         predict = guided(ready, positive, negative, settings.guidance, control, len(timetable.timesteps))
         x = _loop(run, settings, timetable, predict, latent, samples)
     return replace(latent, samples=x.float())

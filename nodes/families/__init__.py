@@ -60,10 +60,13 @@ def overflows(recipe: VAE) -> bool:
     return bool(component(Path(recipe.base.path)).config.get("force_upcast"))
 
 
+def vae_dtype(recipe: VAE, dtype: str) -> str:
+    """What a VAE is built in: one that overflows in float16 takes float32 instead."""
+    return "float32" if dtype == "float16" and overflows(recipe) else dtype
+
+
 def build_vae(recipe: VAE, device: str, dtype: str) -> Any:
-    """The bare `AutoencoderKL`; one marked `force_upcast` overflows in float16 and is built in float32 instead."""
+    """The bare `AutoencoderKL`, in a dtype that it does not overflow in."""
     from diffusers import AutoencoderKL
 
-    if dtype == "float16" and overflows(recipe):
-        dtype = "float32"
-    return load(recipe.base, AutoencoderKL.from_config, device, dtype)
+    return load(recipe.base, AutoencoderKL.from_config, device, vae_dtype(recipe, dtype))

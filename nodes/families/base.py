@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import places
 from engine.errors import fail
+from engine.memory.modules import signature
 from nodes.families import single_file
 from nodes.families.files import Component, component, damaged, read_json
 from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
@@ -145,6 +146,19 @@ def torch_dtype(name: str) -> torch.dtype:
     return found
 
 
+def unchanged(weights: Weights) -> Component:
+    """The files of a recipe, which must still be those that it was made from."""
+    found = component(Path(weights.path))
+    if found.weights(weights.component).id != weights.id:
+        raise fail(
+            "model.changed",
+            f"{found.folder.name} is no longer what it was when this job was planned: somebody replaced its files",
+            mend="run the workflow again: it will use the new ones",
+            file=str(found.folder),
+        )
+    return found
+
+
 def assemble(
     make: Callable[[], torch.nn.Module],
     found: Component,
@@ -165,6 +179,7 @@ def assemble(
         module = make()
     wanted = torch_dtype(dtype)
     state: dict[str, torch.Tensor] = {}
+    mapped = tuple((str(file), signature(str(file))) for file in found.files)
     for file in found.files:
         try:
             with safe_open(str(file), framework="pt") as stream:
@@ -192,6 +207,7 @@ def assemble(
     for buffer in module.buffers():
         if buffer.is_floating_point():
             buffer.data = buffer.data.to(wanted)
+    module.mapped_files = mapped  # type: ignore[assignment]
     return module.eval().requires_grad_(False)
 
 
@@ -217,7 +233,7 @@ def unmade() -> Any:
 
 def load(weights: Weights, make: Callable[[Mapping[str, Any]], torch.nn.Module], device: str, dtype: str) -> Any:
     """A diffusers module from its component's folder, old names of attention weights included."""
-    found = component(Path(weights.path))
+    found = unchanged(weights)
 
     def rename(module: Any, state: dict[str, torch.Tensor]) -> None:
         module._fix_state_dict_keys_on_load(state)

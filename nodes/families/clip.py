@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.families.base import assemble
-from nodes.families.files import component
+from nodes.families.base import assemble, unchanged
 from nodes.types import Weights
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ def build_clip(weights: Weights, device: str, dtype: str, *, projection: bool) -
     """`CLIPTextModel`, or with `projection` `CLIPTextModelWithProjection`, from its component's folder."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    found = component(Path(weights.path))
+    found = unchanged(weights)
     cls = CLIPTextModelWithProjection if projection else CLIPTextModel
 
     def make() -> Any:

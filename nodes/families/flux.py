@@ -116,10 +116,9 @@ class Flux:
         return base.load(recipe.base, FluxTransformer2DModel.from_config, device, dtype)
 
     def build_text_encoder(self, recipe: TextEncoder, device: str, dtype: str) -> Any:
-        """CLIP and T5; in float32 on the CPU."""
+        """CLIP and T5."""
         import torch
 
-        dtype = "float32" if device == "cpu" else dtype
         parts, tokenizers = recipe.parts, recipe.tokenizers
         made = {CLIP: clip.build_clip(parts[0], device, dtype, projection=False)}
         encoders: Any = torch.nn.ModuleDict({**made, T5: t5.build_t5(parts[1], device, dtype)})

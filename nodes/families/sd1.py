@@ -95,10 +95,9 @@ class SD1:
         return base.load(recipe.base, UNet2DConditionModel.from_config, device, dtype)
 
     def build_text_encoder(self, recipe: TextEncoder, device: str, dtype: str) -> Any:
-        """One `CLIPTextModel`; in float32 on the CPU, where it costs little and half precision is slow."""
+        """One `CLIPTextModel`."""
         import torch
 
-        dtype = "float32" if device == "cpu" else dtype
         encoder = clip.build_clip(recipe.parts[0], device, dtype, projection=False)
         encoders: Any = torch.nn.ModuleDict({"text_encoder": encoder})
         encoders.tokenizers = {"text_encoder": clip.build_tokenizer(recipe.tokenizers[0])}

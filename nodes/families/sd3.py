@@ -89,10 +89,9 @@ class SD3:
         return base.load(recipe.base, SD3Transformer2DModel.from_config, device, dtype)
 
     def build_text_encoder(self, recipe: TextEncoder, device: str, dtype: str) -> Any:
-        """The encoders that are there; in float32 on the CPU."""
+        """The encoders that are there."""
         import torch
 
-        dtype = "float32" if device == "cpu" else dtype
         encoders: Any = torch.nn.ModuleDict()
         tokenizers = {}
         for part, tokenizer in zip(recipe.parts, recipe.tokenizers, strict=True):

@@ -111,10 +111,9 @@ class SDXL(SD1):
         )
 
     def build_text_encoder(self, recipe: TextEncoder, device: str, dtype: str) -> Any:
-        """The encoders that are there; in float32 on the CPU."""
+        """The encoders that are there."""
         import torch
 
-        dtype = "float32" if device == "cpu" else dtype
         encoders: Any = torch.nn.ModuleDict(
             {
                 part.component: clip.build_clip(part, device, dtype, projection=part.component == CLIPS[1])

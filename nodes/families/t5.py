@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import refuse
-from nodes.families.base import assemble
-from nodes.families.files import component
+from nodes.families.base import assemble, unchanged
 from nodes.types import Weights
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ def build_t5(weights: Weights, device: str, dtype: str) -> Any:
     """`T5EncoderModel` from its component's folder."""
     from transformers import T5Config, T5EncoderModel
 
-    found = component(Path(weights.path))
+    found = unchanged(weights)
 
     def tie(module: Any, state: dict[str, torch.Tensor]) -> None:
         # The embedding is stored once, under either of its two names.
