@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.errors import WeftError
 from engine.memory.budget import Budget, Resident
 from engine.memory.devices import MB, Device, HostDevice, TorchDevice, set_threads_once
 from engine.memory.placing import WAYS, Footprint, Way, choose
@@ -156,8 +157,7 @@ class Memory:
                 return held
             if check is not None:
                 check()
-            measure = getattr(recipe, "footprint", None)
-            footprint: Footprint = measure(dtype) if measure is not None else Footprint(0)
+            footprint = _footprint(recipe, dtype)
             resident = Resident(name, footprint.whole, 0.0, lambda: self._evicted(name), kind="weights", in_use=1)
             with self.lock:
                 where = device if self._way(device, footprint, working, 0, recipe) == "whole" else HOST
@@ -300,6 +300,15 @@ class Memory:
         if held is not None:
             self._unhook(held)
             held.module = None
+
+
+def _footprint(recipe: Leasable, dtype: str) -> Footprint:
+    """What the recipe knows of its size. Files that cannot be read are told by `build`, which says more."""
+    measure: Callable[[str], Footprint] | None = getattr(recipe, "footprint", None)
+    try:
+        return measure(dtype) if measure is not None else Footprint(0)
+    except WeftError:
+        return Footprint(0)
 
 
 def _worn(recipe: Leasable) -> Any:
