@@ -53,7 +53,7 @@ def empty_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     if isinstance(model, Denoiser):
         check_size(model.space, known.get("width", model.space.factor), known.get("height", model.space.factor))
     space = facts_of(model).get("latent_space")
-    return {"latent": {**known, **({"latent_space": space} if space else {})}}
+    return {"latent": {**known, "beside": 0, **({"latent_space": space} if space else {})}}
 
 
 @node(
@@ -92,9 +92,18 @@ def batch_latents(*latents: Latent) -> Latent:
                 mend="join latents of one space and size",
             )
     samples = torch.cat([one.samples.to(first.samples) for one in latents])
-    if all(one.noise_mask is None for one in latents):
-        return Latent(samples, first.space)
-    return Latent(samples, first.space, torch.cat([_mask_per_item(one) for one in latents]).to(samples.device))
+    masks = [one.noise_mask for one in latents]
+    mask = (
+        None if all(one is None for one in masks) else torch.cat([_mask_per_item(one).to(samples) for one in latents])
+    )
+    shown = [_per_item(one.beside, len(one.samples)) for one in latents if one.beside is not None]
+    if len(shown) not in (0, len(latents)) or len({one.shape[1] for one in shown}) > 1:
+        raise refuse(
+            "some latents bring channels for an inpainting model and others do not",
+            socket="latents",
+            mend="make all of them with inpaint.condition, or none",
+        )
+    return Latent(samples, first.space, mask, beside=torch.cat([one.to(samples) for one in shown]) if shown else None)
 
 
 def _mask_per_item(latent: Latent) -> torch.Tensor:
@@ -102,7 +111,12 @@ def _mask_per_item(latent: Latent) -> torch.Tensor:
     batch, _, *_, height, width = latent.samples.shape
     if latent.noise_mask is None:
         return latent.samples.new_ones(batch, 1, height, width)
-    return latent.noise_mask.expand(batch, -1, -1, -1)
+    return _per_item(latent.noise_mask, batch)
+
+
+def _per_item(one: torch.Tensor, batch: int) -> torch.Tensor:
+    """[batch or 1, ...] as [batch, ...]."""
+    return one.expand(batch, *[-1] * (one.dim() - 1))
 
 
 @node(
@@ -126,10 +140,12 @@ def pick_latent(
         raise refuse(
             f"items {index}..{index + count - 1} of a batch of {batch}", socket="index", mend=f"use 0..{batch - 1}"
         )
-    samples, mask = latent.samples[index : index + count].clone(), latent.noise_mask
-    if mask is not None and mask.shape[0] > 1:
-        mask = mask[index : index + count].clone()
-    return Latent(samples, latent.space, mask, latent.seeds_from + index)
+
+    def some(one: torch.Tensor | None) -> torch.Tensor | None:
+        return one[index : index + count].clone() if one is not None and one.shape[0] > 1 else one
+
+    samples = latent.samples[index : index + count].clone()
+    return Latent(samples, latent.space, some(latent.noise_mask), latent.seeds_from + index, some(latent.beside))
 
 
 @node(
@@ -202,10 +218,11 @@ def resize_latent(
     mode = "nearest-exact" if method == "nearest" else method
     smooth = {"align_corners": False} if method in ("bilinear", "bicubic") else {}
     samples = F.interpolate(latent.samples, size=size, mode=mode, **smooth)
-    mask = latent.noise_mask
-    if mask is not None:
-        mask = F.interpolate(mask, size=size, mode="nearest-exact")
-    return replace(latent, samples=samples, noise_mask=mask)
+    mask, beside = (
+        None if one is None else F.interpolate(one, size=size, mode="nearest-exact")
+        for one in (latent.noise_mask, latent.beside)
+    )
+    return replace(latent, samples=samples, noise_mask=mask, beside=beside)
 
 
 def describe(latent: Latent) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import refuse
 from engine.node import Help, Range, Size, node
@@ -10,6 +10,9 @@ from engine.sockets import copy, same
 from nodes.image.adjust import check_alike
 from nodes.image.filters import Method, gaussian, resample
 from nodes.types import Image, Mask
+
+if TYPE_CHECKING:
+    import torch
 
 SAME_SIZE = [copy(f"mask.{fact}", f"mask.{fact}") for fact in ("width", "height", "batch")]
 NEW_SIZE = [copy("width", "mask.width"), copy("height", "mask.height")]
@@ -73,13 +76,25 @@ def grow(
     mask: Mask, pixels: Annotated[int, Range(-512, 512, 1, soft=(-64, 64)), Help("Negative shrinks.")] = 8
 ) -> Mask:
     """Grown (or shrunk) by this many pixels in each direction: a maximum (minimum) over a square."""
+    return Mask(grown(mask.alpha, pixels))
+
+
+def grown(alpha: torch.Tensor, pixels: int) -> torch.Tensor:
+    """[batch, height, width], its maximum over squares of `pixels` in each direction; below 0 its minimum."""
     import torch.nn.functional as F
 
-    side = 2 * abs(pixels) + 1
-    alpha = mask.alpha if pixels >= 0 else 1 - mask.alpha
-    for kernel in ((1, side), (side, 1)):  # a square is a row of columns
-        alpha = F.max_pool2d(alpha, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
-    return Mask(alpha if pixels >= 0 else 1 - alpha)
+    if pixels == 0:
+        return alpha
+    reach = abs(pixels)
+    found = alpha if pixels > 0 else 1 - alpha
+    for axis in (2, 1):  # a square is a row of columns, and a long row several short ones
+        left = reach
+        while left:
+            step = min(left, 64)
+            kernel, padding = ((1, 2 * step + 1), (0, step)) if axis == 2 else ((2 * step + 1, 1), (step, 0))
+            found = F.max_pool2d(found, kernel, stride=1, padding=padding)
+            left -= step
+    return found if pixels > 0 else 1 - found
 
 
 @node("mask.feather", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["FeatherMask", "MaskBlur"])

@@ -73,6 +73,26 @@ class Mask:
         return {"batch": int(batch), "height": int(height), "width": int(width)}
 
 
+@socket(colour="#5c8f86", portable=True)
+@dataclass(frozen=True, eq=False)
+class Stitch:
+    """How a piece cut out of a picture goes back into it.
+
+    `pixels` float32 [batch, height, width, 3] is the whole picture, `alpha` float32 [batch, h, w] how much of the new
+    piece counts (0 keeps the old pixel's very bits), `box` its (x, y, width, height), which may lie partly outside.
+    """
+
+    pixels: Tensor
+    alpha: Tensor
+    box: tuple[int, int, int, int]
+
+    @property
+    def facts(self) -> Facts:
+        """Size and batch of the whole picture."""
+        batch, height, width = self.pixels.shape[:3]
+        return {"batch": int(batch), "height": int(height), "width": int(width)}
+
+
 @dataclass(frozen=True)
 class LatentSpace:
     """Which VAE's latents these are: `name` (`sd1`, `sdxl`, `sd3`, `flux`, or `8x4@0.5`), channels, pixels a cell.
@@ -94,21 +114,25 @@ class Latent:
 
     `noise_mask` is float32 [batch or 1, 1, h, w] in latent cells, 1 = denoise here, or None for everywhere.
     `seeds_from` shifts the batch index for seeds, so that an item picked out of a batch keeps its own noise.
+    `beside` is [batch or 1, channel, h, w], what models made for inpainting see beside the noise (the mask and the
+    masked picture's latents), or None for models that take the noise alone.
     """
 
     samples: Tensor
     space: LatentSpace
     noise_mask: Tensor | None = None
     seeds_from: int = 0
+    beside: Tensor | None = None
 
     @property
     def facts(self) -> Facts:
-        """Latent space, size in pixels, batch."""
+        """Latent space, size in pixels, batch, how many channels stand beside the noise."""
         return {
             "latent_space": self.space.name,
             "batch": int(self.samples.shape[0]),
             "height": int(self.samples.shape[-2]) * self.space.factor,
             "width": int(self.samples.shape[-1]) * self.space.factor,
+            "beside": 0 if self.beside is None else int(self.beside.shape[1]),
         }
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import Mend, Problem, Where, refuse
-from engine.node import Help, Seed, node
+from engine.node import Help, Range, Seed, node
 from engine.run import Run
 from engine.sockets import copy, facts_of, rule, same
 from nodes.families import overflows
+from nodes.image.tiles import Box, Tiling
 from nodes.latent import Cells, check_size, check_space, mask_cells
 from nodes.types import VAE, Image, Latent, Mask
 
@@ -25,6 +26,12 @@ Fit = Annotated[
     Literal["refuse", "crop", "pad"],
     Help("What to do with a size that is no whole number of latent cells: crop the middle, or repeat the border."),
 ]
+Tile = Annotated[
+    int,
+    Range(0, 8192, 64, soft=(0, 2048)),
+    Help("Pixels a side of each tile, for pictures too large for the memory; 0 does the whole at once."),
+]
+Overlap = Annotated[int, Range(0, 2048, 8, soft=(16, 256)), Help("Pixels that neighbouring tiles share.")]
 # Maps of the widest kind that are alive at once: 3 to 5 were counted, encoding or decoding; one more for convolutions.
 LIVE_MAPS = 6
 
@@ -32,7 +39,7 @@ LIVE_MAPS = 6
 def encode_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     """The facts of an encoded picture; a size that does not fit is refused as soon as it is known."""
     vae, image = inputs["vae"], facts_of(inputs["image"])
-    facts = {"latent_space": facts_of(vae).get("latent_space"), "batch": image.get("batch")}
+    facts = {"latent_space": facts_of(vae).get("latent_space"), "batch": image.get("batch"), "beside": 0}
     facts["picture"] = True if inputs.get("mask") is None else None  # to be redrawn as a whole: denoise 1 would lose it
     if isinstance(vae, VAE) and "width" in image and "height" in image:
         size = _fitted(vae, image["width"], image["height"], inputs["fit"])
@@ -56,7 +63,7 @@ def _fitted(vae: VAE, width: int, height: int, fit: str) -> tuple[int, int]:
     output="latent",
     facts=[rule("nodes.vae:encode_facts")],
     lints="nodes.vae:advice",
-    aliases=["VAEEncode", "VAEEncodeForInpaint"],
+    aliases=["VAEEncode", "VAEEncodeTiled"],
 )
 def encode(
     run: Run,
@@ -68,31 +75,62 @@ def encode(
     fit: Fit = "refuse",
     cells: Cells = "nearest",
     precision: Precision = "run",
+    tile: Tile = 0,
+    overlap: Overlap = 64,
 ) -> Latent:
     """A picture as latents: `(posterior - shift) * scale`, float32 [batch, channel, height / 8, width / 8].
 
-    The seed matters only when sampling; 8 stands for the VAE's factor.
+    The seed matters only when sampling; 8 stands for the VAE's factor. Tiles need a fraction of the memory and fade
+    into each other; the result differs a little from the whole, because a VAE's normalisation sees only its tile.
     """
-    import torch
-
-    pixels = _to_cells(vae, image.pixels, fit).movedim(-1, 1)  # (B, 3, H, W)
-    recipe = _in(vae, precision)
-    with run.lease(recipe, working_bytes=_working(vae, pixels.shape)) as module, torch.no_grad():
-        device, dtype = _where(module)
-        posterior = module.encode((2.0 * pixels - 1.0).to(device, dtype)).latent_dist
-        if sample:
-            shape = posterior.mean.shape
-            draws = [torch.randn(shape[1:], generator=g) for g in run.generators(seed, shape[0])]
-            z = posterior.mean + posterior.std * torch.stack(draws).to(device, dtype)
-        else:
-            z = posterior.mode()
-        latents = ((z - vae.shift) * vae.scale).float()
-    _check_finite(latents, dtype, "encoding")
-    latent = Latent(latents, vae.space)
+    latent = Latent(
+        encoded(run, vae, to_cells(vae, image.pixels, fit), precision, sample, seed, tile, overlap), vae.space
+    )
     if mask is None:
         return latent
-    alpha = _to_cells(vae, mask.alpha[..., None], fit)[..., 0]
+    alpha = to_cells(vae, mask.alpha[..., None], fit)[..., 0]
     return replace(latent, noise_mask=mask_cells(Mask(alpha), latent, cells))
+
+
+def encoded(
+    run: Run,
+    vae: VAE,
+    pixels: torch.Tensor,
+    precision: str = "run",
+    sample: bool = False,
+    seed: int = 0,
+    tile: int = 0,
+    overlap: int = 64,
+) -> torch.Tensor:
+    """[batch, height, width, 3], whole latent cells, as scaled latents float32 [batch, channel, h, w]."""
+    import torch
+
+    planes, factor = pixels.movedim(-1, 1), vae.space.factor  # (B, 3, H, W)
+    tiling = _tiling(vae, planes.shape[2] // factor, planes.shape[3] // factor, tile, overlap)
+    piece = (len(planes), 3, *_piece(tiling, factor))
+    with run.lease(_in(vae, precision), working_bytes=_working(vae, piece)) as module, torch.no_grad():
+        device, dtype = _where(module)
+        draws: torch.Tensor | None = None
+        if sample:
+            shape = (vae.space.channels, tiling.height, tiling.width)
+            draws = torch.stack([torch.randn(shape, generator=g) for g in run.generators(seed, len(planes))])
+
+        def one(box: Box) -> torch.Tensor:
+            _tell(run, tiling, box)
+            part = box.times(factor)
+            cut = planes[..., part.top : part.bottom, part.left : part.right]
+            posterior = module.encode((2.0 * cut - 1.0).to(device, dtype)).latent_dist
+            if draws is None:
+                z = posterior.mode()
+            else:
+                noise = draws[..., box.top : box.bottom, box.left : box.right].to(device, dtype)
+                z = posterior.mean + posterior.std * noise
+            scaled: torch.Tensor = ((z - vae.shift) * vae.scale).float()
+            return scaled
+
+        latents = tiling.put_together(one)
+    _check_finite(latents, dtype, "encoding")
+    return latents
 
 
 @node(
@@ -103,10 +141,16 @@ def encode(
         *(copy(f"latent.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")),
     ],
     lints="nodes.vae:advice",
-    aliases=["VAEDecode"],
+    aliases=["VAEDecode", "VAEDecodeTiled"],
 )
-def decode(run: Run, vae: VAE, latent: Latent, precision: Precision = "run") -> Image:
-    """Latents as a picture: `decode(latent / scale + shift)`, from -1..1 to 0..1 and clamped, as diffusers does."""
+def decode(
+    run: Run, vae: VAE, latent: Latent, precision: Precision = "run", tile: Tile = 0, overlap: Overlap = 64
+) -> Image:
+    """Latents as a picture: `decode(latent / scale + shift)`, from -1..1 to 0..1 and clamped, as diffusers does.
+
+    Tiles need a fraction of the memory and fade into each other; the result differs a little from the whole, because a
+    VAE's normalisation and attention see only their tile.
+    """
     import torch
 
     error = check_space(vae.space, latent)
@@ -115,11 +159,19 @@ def decode(run: Run, vae: VAE, latent: Latent, precision: Precision = "run") -> 
     if latent.samples.ndim != 4:
         raise refuse("this VAE decodes pictures, the latent is a video", socket="latent")
     batch, _, height, width = latent.samples.shape
-    picture = (batch, 3, height * vae.space.factor, width * vae.space.factor)
-    with run.lease(_in(vae, precision), working_bytes=_working(vae, picture)) as module, torch.no_grad():
+    factor = vae.space.factor
+    tiling = _tiling(vae, height, width, tile, overlap)
+    piece = (batch, 3, *_piece(tiling, factor))
+    with run.lease(_in(vae, precision), working_bytes=_working(vae, piece)) as module, torch.no_grad():
         device, dtype = _where(module)
         z = latent.samples.to(device, dtype) / vae.scale + vae.shift
-        decoded = module.decode(z, return_dict=False)[0]
+
+        def one(box: Box) -> torch.Tensor:
+            _tell(run, tiling, box)
+            part: torch.Tensor = module.decode(z[..., box.top : box.bottom, box.left : box.right], return_dict=False)[0]
+            return part
+
+        decoded = tiling.put_together(one, factor)
     _check_finite(decoded, dtype, "decoding")
     pixels = (decoded * 0.5 + 0.5).clamp(0, 1)  # (B, 3, H, W); diffusers' VaeImageProcessor.denormalize
     return Image(pixels.permute(0, 2, 3, 1).float().contiguous())
@@ -132,6 +184,24 @@ def advice(**inputs: Any) -> Iterator[Problem]:
         message = "this VAE overflows in float16 and is computed in float32 all the same"
         mend = Mend("use 'run', or bfloat16, which has the range", ({"set": "precision", "value": "run"},))
         yield Problem("lint.vae_half", message, Where(socket="precision"), mend, severity="lint")
+
+
+def _tiling(vae: VAE, height: int, width: int, tile: int, overlap: int) -> Tiling:
+    """Tiles in latent cells, from sizes in pixels."""
+    factor = vae.space.factor
+    return Tiling(height, width, -(-tile // factor), overlap // factor)
+
+
+def _piece(tiling: Tiling, factor: int) -> tuple[int, int]:
+    """Height and width of the largest tile, in pixels."""
+    box = tiling.boxes[0]
+    return (box.bottom - box.top) * factor, (box.right - box.left) * factor
+
+
+def _tell(run: Run, tiling: Tiling, box: Box) -> None:
+    """Progress, and a place to end when cancelled, where there is more than one tile."""
+    if len(tiling.boxes) > 1:
+        run.progress(tiling.boxes.index(box), len(tiling.boxes), "tiles")
 
 
 def _in(vae: VAE, precision: str) -> VAE:
@@ -154,7 +224,7 @@ def _working(vae: VAE, shape: tuple[int, ...]) -> int:
     return batch * height * width * vae.width * LIVE_MAPS * 4
 
 
-def _to_cells(vae: VAE, pixels: torch.Tensor, fit: str) -> torch.Tensor:
+def to_cells(vae: VAE, pixels: torch.Tensor, fit: str) -> torch.Tensor:
     """[batch, height, width, channel] cut in the middle, or its border repeated, to whole latent cells."""
     import torch.nn.functional as F
 

@@ -79,7 +79,8 @@ def sample(
         device, dtype = where(module)
         samples = latent.samples.to(device, dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
-        ready = Model(family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor)
+        beside = None if latent.beside is None else latent.beside.to(samples)
+        ready = Model(family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor, beside)
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, device, tokens)
         predict = guided(ready, positive, negative, settings.guidance, control, len(timetable.timesteps))
@@ -113,7 +114,8 @@ def _loop(
     noise = _draw(settings.noise, samples, generators)
     # A canvas, or a masked picture redrawn from nothing, begins as noise alone, as diffusers' pipelines do.
     whole = settings.schedule.denoise >= 1 and not settings.noise.off
-    fresh = whole and (latent.noise_mask is not None or not bool(samples.any()))
+    masked = latent.noise_mask is not None or latent.beside is not None
+    fresh = whole and (masked or not bool(samples.any()))
     state = run.resume()
     if state is None:
         x, first = (samples if settings.noise.off else noisy(timetable, samples, noise, fresh)), 0

@@ -139,14 +139,7 @@ def check(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 
 def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any]) -> None:
-    channels = dict(model.config).get("in_channels", model.space.channels)
-    if channels != model.space.channels:
-        raise refuse(
-            f"this model takes {channels} channels where its latents have {model.space.channels}: "
-            "it was made for inpainting or editing and needs the picture beside the noise",
-            socket="model",
-            mend="use the plain model; a mask on the latent inpaints with any model",
-        )
+    _check_beside(model, facts_of(inputs["latent"]).get("beside"))
     guidance = settings.guidance
     if isinstance(guidance, Ref):
         pass
@@ -171,6 +164,25 @@ def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any])
                 socket="control",
                 mend="wire the model's own VAE into control.apply",
             )
+
+
+def _check_beside(model: Denoiser, shown: int | None) -> None:
+    """A model for inpainting takes more channels than its latents have; the latent must bring just those."""
+    channels, own = dict(model.config).get("in_channels", model.space.channels), model.space.channels
+    if shown is None or channels == own + shown:
+        return
+    if channels == own:
+        raise refuse(
+            f"the latent brings {shown} channels beside the noise, this model takes the noise alone",
+            socket="latent",
+            mend="use inpaint.encode, whose mask works with any model, or load the model made for inpainting",
+        )
+    raise refuse(
+        f"this model takes {channels} channels where its latents have {own}: "
+        "it was made for inpainting or editing and needs the picture beside the noise",
+        socket="model" if not shown else "latent",
+        mend="wire inpaint.condition into 'latent'; or use the plain model, which a mask on the latent lets inpaint",
+    )
 
 
 def _check_size(model: Denoiser, latent: Facts) -> None:

@@ -29,6 +29,7 @@ class Model:
     controls: Sequence[tuple[ControlItem, Any, torch.Tensor]]  # item, module, hint [batch or 1, 3, height, width]
     scale: float = 1.0
     factor: int = 8  # pixels a cell
+    beside: torch.Tensor | None = None  # [batch or 1, channel, h, w], what a model for inpainting sees with the noise
     texts: dict[tuple[int, ...], tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def forward(
@@ -45,6 +46,8 @@ class Model:
                 hints = _repeat(hint, many.shape[0])
                 more = self.family.control(net, many, t, text, pooled, hints, item.strength, sizes)
                 residuals = more if residuals is None else self.family.add_residuals(residuals, more)
+        if self.beside is not None:
+            many = torch.cat([many, _repeat(self.beside, many.shape[0])], dim=1)
         out = self.family.predict(self.module, many, t, text, pooled, residuals, self.scale, sizes)
         return list(out.chunk(len(entries)))
 

@@ -50,7 +50,7 @@ def test_the_size_is_refused_while_planning():
     with pytest.raises(WeftError, match="not a multiple of 8"):
         latent.empty_facts(model=MODEL, width=100, height=64, batch=1)
     unknown = latent.empty_facts(model=MODEL, width=Ref("later"), height=64, batch=2)
-    assert unknown == {"latent": {"latent_space": "sd1", "height": 64, "batch": 2}}
+    assert unknown == {"latent": {"latent_space": "sd1", "height": 64, "batch": 2, "beside": 0}}
 
 
 def test_a_batch_holds_all_items_in_order():

@@ -6,8 +6,8 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 
-from engine.errors import WeftError
-from engine.invoke import EngineRun, using_ambient
+from engine.errors import Cancelled, WeftError
+from engine.invoke import EngineRun, Hooks, using_ambient
 from engine.memory import Memory
 from engine.numerics import Numerics
 from engine.sockets import Ref
@@ -81,7 +81,7 @@ def test_encoding_is_bit_equal_to_diffusers(module):
     reference = (module.encode(pixels).latent_dist.mode() - 0.1) * 0.5
     made = vae.encode(RECIPE, image)
     assert torch.equal(made.samples, reference)
-    assert made.facts == {"latent_space": "tiny", "batch": 2, "height": 32, "width": 48}
+    assert made.facts == {"latent_space": "tiny", "batch": 2, "height": 32, "width": 48, "beside": 0}
 
 
 @torch.no_grad()
@@ -121,8 +121,10 @@ def test_the_size_is_known_or_refused_while_planning():
     with pytest.raises(WeftError, match="multiple of 8"):
         vae.encode_facts(vae=RECIPE, image=known, fit="refuse")
     facts = vae.encode_facts(vae=RECIPE, image=known, fit="crop")
-    assert facts == {"latent": {"latent_space": "tiny", "batch": 3, "width": 48, "height": 32}}
-    assert vae.encode_facts(vae=RECIPE, image=Ref("later"), fit="refuse") == {"latent": {"latent_space": "tiny"}}
+    assert facts == {"latent": {"latent_space": "tiny", "batch": 3, "width": 48, "height": 32, "beside": 0}}
+    assert vae.encode_facts(vae=RECIPE, image=Ref("later"), fit="refuse") == {
+        "latent": {"latent_space": "tiny", "beside": 0}
+    }
 
 
 def test_a_latent_of_another_vae_is_refused():
@@ -169,3 +171,54 @@ def test_no_input_is_written_into():
     vae.decode(RECIPE, latent)
     vae.encode(RECIPE, image)
     assert latent.samples._version == image.pixels._version == 0
+
+
+# --- tiles -----------------------------------------------------------------------------------------------------------
+
+
+class Told(EngineRun):
+    """A run that remembers its progress."""
+
+    def __init__(self):
+        super().__init__("", Memory({"cpu": 2**30}), Numerics(device="cpu"))
+        self.told = []
+
+    def progress(self, done, total, text=""):
+        self.told.append((done, total, text))
+
+
+def test_tiles_decode_to_nearly_the_same_picture_and_tell_how_far_they_are():
+    latent = Latent(torch.randn(1, 4, 24, 32, generator=torch.Generator().manual_seed(3)), SPACE)
+    with using_ambient(Told()) as told:
+        whole = vae.decode(RECIPE, latent).pixels
+        assert told.told == []
+        tiled = vae.decode(RECIPE, latent, tile=128, overlap=64).pixels
+    assert told.told == [(index, 6, "tiles") for index in range(6)]
+    assert tiled.shape == whole.shape
+    assert (tiled - whole).abs().mean() < 0.02, "a normalisation sees only its tile"
+    assert (tiled - whole).abs().mean() > 0, "which is why tiles are part of the key"
+
+
+def test_tiles_encode_to_nearly_the_same_latents_of_the_same_draw():
+    image = picture(1, 192, 256)
+    for sample in (False, True):
+        whole = vae.encode(RECIPE, image, sample=sample, seed=5).samples
+        tiled = vae.encode(RECIPE, image, sample=sample, seed=5, tile=128, overlap=64).samples
+        assert tiled.shape == whole.shape
+        assert (tiled - whole).abs().mean() < 0.1 * whole.std()
+
+
+def test_one_tile_is_the_whole_bit_for_bit():
+    latent = noise(1)
+    assert torch.equal(vae.decode(RECIPE, latent, tile=512).pixels, vae.decode(RECIPE, latent).pixels)
+    image = picture(1)
+    assert torch.equal(vae.encode(RECIPE, image, tile=512).samples, vae.encode(RECIPE, image).samples)
+
+
+def test_a_cancelled_tiled_decode_ends_at_the_next_tile():
+    asked = []
+    hooks = Hooks(cancelled=lambda: len(asked) > 2, progress=lambda done, total, text: asked.append(done))
+    latent = Latent(torch.zeros(1, 4, 32, 32), SPACE)
+    with using_ambient(EngineRun("", Memory({"cpu": 2**30}), Numerics(device="cpu"), hooks)), pytest.raises(Cancelled):
+        vae.decode(RECIPE, latent, tile=64, overlap=16)
+    assert len(asked) == 3
