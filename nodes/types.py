@@ -107,6 +107,22 @@ class LatentSpace:
     preview: tuple[tuple[float, float, float], ...] = field(default=(), compare=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Leftover:
+    """The noise that latents still carry when denoising was stopped: x = x0 + sigma * noise.
+
+    `form` is how x is written: `ve` as just said (Euler and its kin), `vp` divided by sqrt(1 + sigma^2) (DDIM, DPM++
+    multistep and others), `flow` as (1 - sigma) * x0 + sigma * noise. The two forms of diffusion are turned into each
+    other where a sampler of the other form goes on. Latents with a noise mask bring along what stays outside it:
+    `original` and the `noise` it was covered with, in the latents' shape.
+    """
+
+    sigma: float
+    form: str
+    original: Tensor | None = None
+    noise: Tensor | None = None
+
+
 @socket(colour="#c678b4", portable=True)
 @dataclass(frozen=True, eq=False)
 class Latent:
@@ -116,6 +132,7 @@ class Latent:
     `seeds_from` shifts the batch index for seeds, so that an item picked out of a batch keeps its own noise.
     `beside` is [batch or 1, channel, h, w], what models made for inpainting see beside the noise (the mask and the
     masked picture's latents), or None for models that take the noise alone.
+    `leftover` says what noise is still in it after a stop half-way; None for clean latents.
     """
 
     samples: Tensor
@@ -123,17 +140,19 @@ class Latent:
     noise_mask: Tensor | None = None
     seeds_from: int = 0
     beside: Tensor | None = None
+    leftover: Leftover | None = None
 
     @property
     def facts(self) -> Facts:
-        """Latent space, size in pixels, batch, how many channels stand beside the noise."""
-        return {
+        """Latent space, size in pixels, batch, channels beside the noise; `leftover` when noise is still in it."""
+        known = {
             "latent_space": self.space.name,
             "batch": int(self.samples.shape[0]),
             "height": int(self.samples.shape[-2]) * self.space.factor,
             "width": int(self.samples.shape[-1]) * self.space.factor,
             "beside": 0 if self.beside is None else int(self.beside.shape[1]),
         }
+        return known if self.leftover is None else {**known, "leftover": True}
 
 
 # --- recipes -------------------------------------------------------------------------------------------------------
@@ -420,7 +439,8 @@ class Schedule:
 
     `sampler` and `spacing` are the field's names (`dpmpp_2m`, `karras`); `denoise` < 1 starts part of the way.
     `policy` says what steps mean then: `all` runs `steps` steps over the last part (as node editors do), `scaled` runs
-    `steps * denoise` of them (as diffusers does).
+    `steps * denoise` of them (as diffusers does). Of the steps that are left only `start`..`stop` are run, counted
+    from 0, `stop` not included (None: to the end).
     """
 
     sampler: str
@@ -430,6 +450,8 @@ class Schedule:
     policy: str = "all"
     eta: float | None = None
     options: tuple[tuple[str, Any], ...] = ()
+    start: int = 0
+    stop: int | None = None
 
 
 @socket(colour="#5aa7a7", recipe=True)

@@ -3,8 +3,8 @@
     with Workflow("A sphere") as w:
         prompt = w.parameter("prompt", "a red sphere")
         loaded = load.model("starter/unet")
-        latent = denoise.sample(loaded.model, text.encode(loaded.text_encoder, prompt), ...)
-        w.output("image", vae.decode(loaded.vae, latent))
+        drawn = denoise.sample(loaded.model, text.encode(loaded.text_encoder, prompt), ...)
+        w.output("image", vae.decode(loaded.vae, drawn.latent))
 
     w.save("sphere.json")                       # the file that the editor and the command line read
     result = w.run(prompt="a blue cube")        # the engine runs it, and only what changed the next time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from engine.errors import WeftError, fail
 from engine.node import Help, Range, Seed, Steps, node
@@ -13,22 +13,28 @@ from engine.run import Run
 from engine.sockets import rule, same
 from nodes import schedule as schedules
 from nodes.denoise.active import Settings, active, check, embedded_scale, work
+from nodes.denoise.loop import as_left, go_on, keeper, noisy, snapshot
 from nodes.denoise.loop import denoise as steps_of
-from nodes.denoise.loop import go_on, keeper, noisy, snapshot
 from nodes.denoise.predict import Model, guided
 from nodes.denoise.preview import picture
 from nodes.families import family_of
 from nodes.families.offload import where
 from nodes.schedule import Sampler, Spacing
-from nodes.types import VAE, Conditioning, Control, ControlItem, Denoiser, Guidance, Latent, Noise, Schedule
+from nodes.types import VAE, Conditioning, Control, ControlItem, Denoiser, Guidance, Latent, Leftover, Noise, Schedule
 
 if TYPE_CHECKING:
     import torch
 
 
+class Sampled(NamedTuple):
+    """What the loop came to: the latents, and the model's estimate of the picture without noise at the last step."""
+
+    latent: Latent
+    denoised: Latent
+
+
 @node(
     "denoise.sample",
-    output="latent",
     steps=active,
     work=work,
     lints="nodes.denoise.lints:advice",
@@ -38,7 +44,10 @@ if TYPE_CHECKING:
         same("text_layout", "model", "positive", "negative", why="encode prompts with the model's own text encoder"),
         rule("nodes.denoise.active:check"),
     ],
-    aliases=("KSampler", "SamplerCustom", "sampler"),
+    aliases=(
+        *("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "sampler"),
+        *("start_at_step", "end_at_step", "return_with_leftover_noise", "denoised_output"),
+    ),
 )
 def sample(
     run: Run,
@@ -56,13 +65,26 @@ def sample(
     guidance: Annotated[Guidance | None, Help("Replaces cfg.")] = None,
     noise: Annotated[Noise | None, Help("Replaces seed.")] = None,
     control: Control | None = None,
-) -> Latent:
+    start_step: Annotated[
+        int | None, Range(0, 10_000, 1, soft=(0, 50)), Help("Step to begin with, counted from 0; nothing: the first.")
+    ] = None,
+    stop_step: Annotated[
+        int | None, Range(1, 10_000, 1, soft=(1, 50)), Help("Step before which it stops; nothing: after the last.")
+    ] = None,
+    add_noise: Annotated[bool, Help("Off when the latent already carries its noise: to go on after a stop.")] = True,
+    leftover_noise: Annotated[
+        bool, Help("After a stop, keep the noise that is still in the latents; off gives `denoised` there too.")
+    ] = True,
+) -> Sampled:
     """Noise becomes a picture: the sampling loop of a diffusion or flow model, in its latent space.
 
-    Gives float32 latents of the input's shape. An empty latent is a canvas; one with a picture in it is redrawn from
-    `denoise` on; outside a noise mask it stays what it was. Item i of the batch draws from seed + i on the CPU, so any
-    item renders alone. Sources: Ho et al. 2020 (2006.11239), Song et al. 2021 (2011.13456), Karras et al. 2022
-    (2206.00364), Lipman et al. 2022 (2210.02747). Errors: what does not belong together, and results that overflow.
+    Gives float32 latents of the input's shape, and as `denoised` the model's estimate of them without noise at the
+    last step run, which can be decoded at any stop. An empty latent is a canvas; one with a picture in it is redrawn
+    from `denoise` on; outside a noise mask it stays what it was. Item i of the batch draws from seed + i on the CPU, so
+    any item renders alone. Of `steps` only `start_step`..`stop_step` are run; a run that was stopped goes on, bit for
+    bit and for the price of the steps that are left, when stop_step is emptied or raised (docs/sampling.md). Sources:
+    Ho et al. 2020 (2006.11239), Song et al. 2021 (2011.13456), Karras et al. 2022 (2206.00364), Lipman et al. 2022
+    (2210.02747). Errors: what does not belong together, empty ranges of steps, and results that overflow.
     """
     inputs = dict(locals())
     import torch
@@ -84,8 +106,25 @@ def sample(
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, device, tokens)
         predict = guided(ready, positive, negative, settings.guidance, control, len(timetable.timesteps))
-        x = _loop(run, settings, timetable, predict, latent, samples)
-    return replace(latent, samples=x.float())
+        x, clean, left = _loop(run, settings, timetable, predict, latent, samples, model.prediction)
+    denoised = replace(latent, samples=clean.float(), leftover=None)
+    if not leftover_noise:
+        return Sampled(denoised, denoised)
+    return Sampled(replace(latent, samples=x.float(), leftover=left), denoised)
+
+
+def _leftover(
+    timetable: schedules.Timetable, prediction: str, latent: Latent, samples: torch.Tensor, noise: torch.Tensor
+) -> Leftover | None:
+    """What noise is still in the latents, when the last evaluation run was not the last there is."""
+    stop, scheduler = timetable.run.stop, timetable.scheduler
+    if stop >= len(timetable.timesteps):
+        return None
+    sigma = schedules.sigma_at(scheduler, float(timetable.timesteps[stop]), prediction)
+    masked = latent.noise_mask is not None
+    return Leftover(
+        sigma, schedules.form(scheduler), samples.float() if masked else None, noise.float() if masked else None
+    )
 
 
 def _shape(model: Denoiser, latent: Latent) -> tuple[int, int, int]:
@@ -102,47 +141,71 @@ def _shape(model: Denoiser, latent: Latent) -> tuple[int, int, int]:
 
 
 def _loop(
-    run: Run, settings: Settings, timetable: schedules.Timetable, predict: Any, latent: Latent, samples: torch.Tensor
-) -> torch.Tensor:
-    """Draw the noise, begin or go on, and let everybody look on after each step."""
-    total, scheduler = len(timetable.timesteps), timetable.scheduler
+    run: Run,
+    settings: Settings,
+    timetable: schedules.Timetable,
+    predict: Any,
+    latent: Latent,
+    samples: torch.Tensor,
+    prediction: str,
+) -> tuple[torch.Tensor, torch.Tensor, Leftover | None]:
+    """Draw the noise, begin or go on, and let everybody look on after each step.
+
+    Gives the latents, the estimate of x0, and what noise is left in the latents.
+    """
+    part, scheduler = timetable.run, timetable.scheduler
+    total = len(part)
     if not total:
-        return samples
+        return samples, samples, latent.leftover
     generators = run.generators(
         (settings.noise.seed + latent.seeds_from) % 2**64, samples.shape[0], settings.noise.single_stream
     )
-    noise = _draw(settings.noise, samples, generators)
+    noise = _draw(settings, samples, generators, part.start)
     # A canvas, or a masked picture redrawn from nothing, begins as noise alone, as diffusers' pipelines do.
-    whole = settings.schedule.denoise >= 1 and not settings.noise.off
+    whole = settings.schedule.denoise >= 1 and not settings.noise.off and not part.start
     masked = latent.noise_mask is not None or latent.beside is not None
     fresh = whole and (masked or not bool(samples.any()))
     state = run.resume()
     if state is None:
-        x, first = (samples if settings.noise.off else noisy(timetable, samples, noise, fresh)), 0
+        begin = as_left(latent, samples, scheduler) if settings.noise.off else noisy(timetable, samples, noise, fresh)
+        x, clean, first = begin, samples, 0
     else:
-        x, first = go_on(state, scheduler, generators, samples), state.index + 1
+        (x, clean), first = go_on(state, scheduler, generators, samples), state.index + 1
     arguments = schedules.step_arguments(settings.schedule, scheduler, generators)
+    left = latent.leftover if settings.noise.off else None
+    if left is not None and left.original is not None and left.noise is not None:
+        samples, noise = left.original.to(samples), left.noise.to(samples)
     keep = keeper(timetable, latent, samples, noise)
     run.progress(first, total)
-    for step in steps_of(timetable, predict, x, first, arguments, keep):
-        x = step.x
-        run.checkpoint(snapshot(step, scheduler, generators))
-        run.preview(lambda clean=step.clean: picture(clean, latent.space), step.index + 1, total)  # type: ignore[misc]
-        run.progress(step.index + 1, total)
+    for step in steps_of(timetable, prediction, predict, x, part[first:], arguments, keep):
+        x, clean, done = step.x, step.clean, step.index + 1 - part.start
+        run.checkpoint(snapshot(step, part.start, scheduler, generators))
+        run.preview(lambda clean=clean: picture(clean, latent.space), done, total)  # type: ignore[misc]
+        run.progress(done, total)
     if not bool(x.isfinite().all()):
         raise _overflow(x, settings)
-    return x
+    return x, clean, _leftover(timetable, prediction, latent, samples, noise)
 
 
-def _draw(noise: Noise, samples: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-    """Standard normal noise in the latents' shape; always drawn in float32, so it is the same in every dtype."""
+def _draw(settings: Settings, samples: torch.Tensor, generators: list[torch.Generator], skipped: int) -> torch.Tensor:
+    """Standard normal noise in the latents' shape; always drawn in float32, so it is the same in every dtype.
+
+    Who goes on after `skipped` evaluations without noise of its own passes over what those drew: a sampler that adds
+    noise in each step then goes on with the numbers of the undivided run, and never with those of its first noise.
+    """
     import torch
     from diffusers.utils.torch_utils import randn_tensor
 
-    if noise.off:
-        return torch.zeros_like(samples)
-    drawn: torch.Tensor = randn_tensor(tuple(samples.shape), generator=generators, device=torch.device("cpu"))
-    return drawn.to(samples)
+    def draw() -> torch.Tensor:
+        drawn: torch.Tensor = randn_tensor(tuple(samples.shape), generator=generators, device=torch.device("cpu"))
+        return drawn
+
+    if not settings.noise.off:
+        return draw().to(samples)
+    if skipped and schedules.METHODS[settings.schedule.sampler].draws:
+        for _ in range(1 + skipped):
+            draw()
+    return torch.zeros_like(samples)
 
 
 def _hints(

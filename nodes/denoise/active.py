@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import fail, refuse
 from engine.sockets import Facts, Ref, facts_of
 from nodes import schedule as schedules
 from nodes.types import Conditioning, Control, ControlItem, Denoiser, Entry, Guidance, Noise, Schedule
-
-# Samplers that ask the model twice a step but for the last, and the one that asks once more than it has steps.
-TWICE = frozenset({"heun", "dpm_2", "dpm_2_ancestral", "dpmpp_sde"})
-ONCE_MORE = frozenset({"pndm"})
 
 
 def acts(index: int, total: int, start: float, end: float) -> bool:
@@ -33,23 +29,24 @@ class Settings:
     def of(cls, inputs: Mapping[str, Any]) -> Settings:
         """From the inputs of `denoise.sample`."""
         given = inputs.get("schedule")
-        chosen = given or Schedule(inputs["sampler"], inputs["scheduler"], inputs["steps"], inputs["denoise"])
+        chosen: Any = given or Schedule(inputs["sampler"], inputs["scheduler"], inputs["steps"], inputs["denoise"])
+        if not isinstance(chosen, Ref):
+            start, stop = inputs.get("start_step"), inputs.get("stop_step")
+            chosen = replace(
+                chosen,
+                start=chosen.start if start is None else start,
+                stop=chosen.stop if stop is None else stop,
+            )
         guidance = inputs.get("guidance") or Guidance(inputs["cfg"])
-        return cls(chosen, guidance, inputs.get("noise") or Noise(inputs["seed"]))
+        noise = inputs.get("noise") or Noise(inputs["seed"])
+        if not inputs.get("add_noise", True) and not isinstance(noise, Ref):
+            noise = replace(noise, off=True)
+        return cls(chosen, guidance, noise)
 
     @property
     def known(self) -> bool:
         """False while one of them is made by a node that has not run."""
         return not any(isinstance(part, Ref) for part in (self.schedule, self.guidance, self.noise))
-
-
-def evaluations(schedule: Schedule, flow: bool) -> int:
-    """How often the model is asked, guidance not counted: the length of the timetable, without making it."""
-    total = schedules.total_steps(schedule)
-    first = schedules.first_step(schedule, flow)
-    if schedule.sampler in TWICE:
-        return max(2 * (total - first) - 1, 0)
-    return total - first + (1 if schedule.sampler in ONCE_MORE and total > first else 0)
 
 
 # --- what acts in a step -------------------------------------------------------------------------------------------
@@ -87,27 +84,29 @@ def control_at(control: Control | None, index: int, total: int) -> tuple[Control
 def active(**inputs: Any) -> tuple[Any, ...]:
     """What each step depends on beyond the steps before it: a late change keeps the names of the early steps.
 
-    Ranges are left out on purpose: what matters is who acts, not until when.
+    Ranges are left out on purpose: what matters is who acts, not until when. So is the step at which it stops, and
+    whether the leftover noise is wanted: a run that is stopped and one that is not share the steps before the stop.
     """
     settings, model = Settings.of(inputs), inputs["model"]
     positive, negative, control = inputs["positive"], inputs.get("negative"), inputs.get("control")
     if not settings.known or any(isinstance(one, Ref) for one in (model, positive, negative, control)):
         return ()
-    total = evaluations(settings.schedule, model.prediction == "flow")
+    flow = model.prediction == "flow"
+    total, run = schedules.evaluations(settings.schedule, flow), schedules.part(settings.schedule, flow)
     guidance = settings.guidance
     scales = (guidance.scale, guidance.rescale, guidance.mode, guidance.kind, guidance.options)
-    first = (model, settings.schedule, settings.noise, inputs["latent"])
+    first = (model, replace(settings.schedule, stop=None), settings.noise, inputs["latent"])
 
     def step(index: int) -> Iterator[Any]:
         guided = guided_at(guidance, index, total)
-        yield first if index == 0 else ()
+        yield first if index == run.start else ()
         yield scales if guided or guidance.kind != "cfg" else ()
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
             yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area, one.framing) for one in found)
         yield tuple((one.net, one.image, one.strength, one.vae) for one in control_at(control, index, total))
 
-    return tuple(tuple(step(index)) for index in range(total))
+    return tuple(tuple(step(index)) for index in run)
 
 
 def work(**inputs: Any) -> float:
@@ -115,8 +114,9 @@ def work(**inputs: Any) -> float:
     settings, latent = Settings.of(inputs), facts_of(inputs["latent"])
     if not settings.known:
         return 0.0
-    total = evaluations(settings.schedule, facts_of(inputs["model"]).get("prediction") == "flow")
-    forwards = sum(2 if guided_at(settings.guidance, index, total) else 1 for index in range(total))
+    flow = facts_of(inputs["model"]).get("prediction") == "flow"
+    total, run = schedules.evaluations(settings.schedule, flow), schedules.part(settings.schedule, flow)
+    forwards = sum(2 if guided_at(settings.guidance, index, total) else 1 for index in run)
     cells = latent.get("width", 512) * latent.get("height", 512) * latent.get("batch", 1) / 64
     return float(forwards * cells)
 
@@ -134,8 +134,18 @@ def check(**inputs: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(settings.guidance, Ref):
         _check_guidance(settings.guidance, inputs)
     if settings.known and not isinstance(model, Ref):
-        _check_prompts(inputs, settings, evaluations(settings.schedule, model.prediction == "flow"))
-    return {"latent": dict(facts_of(inputs["latent"]))}
+        _check_prompts(inputs, settings.schedule, model.prediction == "flow")
+    clean = {name: fact for name, fact in facts_of(inputs["latent"]).items() if name != "leftover"}
+    return {"latent": {**clean, **({"leftover": True} if _leaves_noise(inputs, settings) else {})}, "denoised": clean}
+
+
+def _leaves_noise(inputs: Mapping[str, Any], settings: Settings) -> bool:
+    """Will the latents still carry noise, because it stops before the last step?"""
+    schedule, model = settings.schedule, inputs["model"]
+    if isinstance(schedule, Ref) or schedule.stop is None or not inputs.get("leftover_noise", True):
+        return False
+    flow = facts_of(model).get("prediction") == "flow"
+    return schedules.part(schedule, flow).stop < schedules.evaluations(schedule, flow)
 
 
 def _check_model(model: Denoiser, settings: Settings, inputs: Mapping[str, Any]) -> None:
@@ -212,11 +222,12 @@ def _check_guidance(guidance: Guidance, inputs: Mapping[str, Any]) -> None:
         )
 
 
-def _check_prompts(inputs: Mapping[str, Any], settings: Settings, total: int) -> None:
+def _check_prompts(inputs: Mapping[str, Any], schedule: Schedule, flow: bool) -> None:
     positive = inputs["positive"]
     if not isinstance(positive, Conditioning):
         return
-    idle = next((index for index in range(total) if not entries_at(positive, index, total)), None)
+    total, run = schedules.evaluations(schedule, flow), schedules.part(schedule, flow)
+    idle = next((index for index in run if not entries_at(positive, index, total)), None)
     if idle is not None:
         raise refuse(
             f"no prompt acts in step {idle + 1} of {total}",

@@ -146,9 +146,19 @@ def _strength(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
     socket = _socket(inputs, "denoise")
     if settings.schedule.denoise == 0:
         yield _lint("lint.strength", socket, "with denoise 0 nothing is redrawn", "use 0.3 to 0.8", 0.6)
-    elif settings.schedule.denoise == 1 and latent.get("picture") and not settings.noise.off:
+    elif (
+        settings.schedule.denoise == 1
+        and latent.get("picture")
+        and not (settings.noise.off or settings.schedule.start or latent.get("leftover"))
+    ):
         message = "with denoise 1 nothing of the picture is kept: only its size matters"
         yield _lint("lint.strength", socket, message, "use 0.3 to 0.8 to keep some of it", 0.6)
+
+
+def _twice(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
+    if facts_of(inputs.get("latent")).get("leftover") and not settings.noise.off:
+        message = "the latent still carries the noise of the run before, and this one adds its own on top"
+        yield _lint("lint.noise_twice", "add_noise", message, "switch add_noise off to go on", False)
 
 
 def _control(settings: Settings, inputs: dict[str, Any]) -> Iterator[Problem]:
@@ -170,6 +180,7 @@ RULES: tuple[Rule, ...] = (
     _spacing,
     _size,
     _strength,
+    _twice,
     _control,
 )
 
@@ -189,7 +200,7 @@ def _socket(inputs: dict[str, Any], name: str) -> str:
     return "schedule" if isinstance(inputs.get("schedule"), Schedule) else name
 
 
-def _lint(code: str, socket: str, message: str, mend: str, value: float | str | None = None) -> Problem:
+def _lint(code: str, socket: str, message: str, mend: str, value: float | str | bool | None = None) -> Problem:
     """`value` is what a button would set a widget to; a wired socket has none."""
     edits = () if value is None or socket in ("guidance", "schedule") else ({"set": socket, "value": value},)
     return Problem(code, message, Where(socket=socket), Mend(mend, edits), severity="lint")

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
 
-from engine.node import Range, Steps, node
+from engine.errors import refuse
+from engine.node import Help, Range, Steps, node
 from nodes.schedule.state import capture, restore
 from nodes.schedule.table import METHODS, SAMPLERS, SPACINGS, Sampler, Spacing, cell, pairs, reason
-from nodes.schedule.timetable import Timetable, build, check, evaluations, first_step, step_arguments, total_steps
+from nodes.schedule.timetable import (
+    Timetable,
+    build,
+    check,
+    evaluations,
+    first_step,
+    form,
+    part,
+    sigma_at,
+    step_arguments,
+    total_steps,
+)
 from nodes.types import Schedule
 
 __all__ = [
@@ -23,10 +36,13 @@ __all__ = [
     "check",
     "evaluations",
     "first_step",
+    "form",
     "make",
     "pairs",
+    "part",
     "reason",
     "restore",
+    "sigma_at",
     "step_arguments",
     "total_steps",
 ]
@@ -56,6 +72,34 @@ def make(
     _known(sampler, scheduler)
     options = (("shift", shift),) if shift else ()
     return Schedule(sampler, scheduler, steps, denoise, policy, eta, options)
+
+
+class Halves(NamedTuple):
+    """The steps before a cut, and those after it."""
+
+    high: Schedule
+    low: Schedule
+
+
+@node("schedule.split", light=True, aliases=("SplitSigmas", "SplitSigmasDenoise", "two passes", "refiner"))
+def split(
+    schedule: Schedule,
+    step: Annotated[int, Range(1, 10_000, 1, soft=(1, 50)), Help("How many steps come before the cut.")] = 10,
+) -> Halves:
+    """One way in two parts: `high` from noise to the cut, `low` from the cut to the picture.
+
+    The part before the cut leaves its noise in the latents; who goes on adds none (add_noise off). Both halves keep the
+    places of the whole way's steps, so that with one sampler without a memory (euler, ddim) and one model the two
+    together are the undivided run, bit for bit.
+    """
+    end = schedule.steps if schedule.stop is None else schedule.stop
+    if not schedule.start < step < end:
+        raise refuse(
+            f"there is nothing to cut at step {step}: the steps run from {schedule.start} to {end}",
+            socket="step",
+            mend=f"cut between {schedule.start + 1} and {end - 1}",
+        )
+    return Halves(replace(schedule, stop=step), replace(schedule, start=step))
 
 
 def _known(sampler: str, spacing: str) -> None:

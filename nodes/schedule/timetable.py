@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,13 @@ class Timetable:
 
     `timesteps` is a 1-D tensor, one entry per evaluation of the model (two a step for heun, dpm_2 and dpmpp_sde, one
     more than steps for pndm); it starts at entry `begin` of `scheduler.timesteps` and is empty when `denoise` is 0.
+    `run` says which of them are evaluated: all, unless the schedule starts or stops half-way.
     """
 
     scheduler: Any
     timesteps: torch.Tensor
     begin: int
+    run: range
 
 
 def check(schedule: Schedule, model: Denoiser | Ref) -> None:
@@ -67,6 +70,7 @@ def check(schedule: Schedule, model: Denoiser | Ref) -> None:
             socket="shift",
             mend="leave shift empty",
         )
+    check_part(schedule, flow)
     total = total_steps(schedule)
     most = min(method.most_steps if not flow else 10_000, int(training.get("num_train_timesteps", 1000)))
     if total > most:
@@ -131,10 +135,46 @@ def first_step(schedule: Schedule, flow: bool) -> int:
 
 
 def evaluations(schedule: Schedule, flow: bool) -> int:
-    """How often the model is asked (guidance not counted): the length of `Timetable.timesteps`, without making it."""
-    run = total_steps(schedule) - first_step(schedule, flow)
-    method = METHODS[schedule.sampler]
-    return 0 if not run else 2 * run - 1 if method.twice else run + method.once_more
+    """How often the whole way asks the model (guidance not counted): the length of `Timetable.timesteps`."""
+    return _evaluation(schedule, total_steps(schedule) - first_step(schedule, flow), flow)
+
+
+def part(schedule: Schedule, flow: bool) -> range:
+    """Which evaluations of the whole way are run: those of the steps `start`..`stop`. All, unless it is cut."""
+    steps = total_steps(schedule) - first_step(schedule, flow)
+    stop = steps if schedule.stop is None else min(schedule.stop, steps)
+    return range(_evaluation(schedule, schedule.start, flow), _evaluation(schedule, stop, flow))
+
+
+def _evaluation(schedule: Schedule, step: int, flow: bool) -> int:
+    """How many evaluations the first `step` steps take."""
+    method, steps = METHODS[schedule.sampler], total_steps(schedule) - first_step(schedule, flow)
+    if step <= 0:
+        return 0
+    if method.twice:
+        return 2 * step - 1 if step >= steps else 2 * step
+    return step + method.once_more
+
+
+def check_part(schedule: Schedule, flow: bool) -> None:
+    """Refuse a start that lies behind the stop or the end, and one in the middle of a sampler that must warm up."""
+    steps = total_steps(schedule) - first_step(schedule, flow)
+    if not steps or not (schedule.start or schedule.stop):
+        return
+    end = steps if schedule.stop is None else min(schedule.stop, steps)
+    if schedule.start >= end:
+        told = f"the stop at step {schedule.stop}" if end == schedule.stop else f"the last of {steps} steps"
+        raise refuse(
+            f"no step would be run: the start at step {schedule.start} is not before {told}",
+            socket="start_step",
+            mend=f"start at {end - 1} or before; steps are counted from 0",
+        )
+    if schedule.start and METHODS[schedule.sampler].once_more:
+        raise refuse(
+            f"{schedule.sampler} takes its first step twice to warm up and cannot start in the middle",
+            socket="sampler",
+            mend="choose another sampler to go on with, such as euler, ddim or dpmpp_2m",
+        )
 
 
 def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None = None) -> Timetable:
@@ -149,9 +189,10 @@ def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None =
     mu = _mu(dict(model.training), tokens)
     _set_timesteps(scheduler, found, total_steps(schedule), device, mu)
     begin = first_step(schedule, flow) * scheduler.order if evaluations(schedule, flow) else len(scheduler.timesteps)
+    timetable = Timetable(scheduler, scheduler.timesteps[begin:], begin, part(schedule, flow))
     if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(begin)
-    return Timetable(scheduler, scheduler.timesteps[begin:], begin)
+        scheduler.set_begin_index(begin + timetable.run.start)
+    return timetable
 
 
 def _scheduler(found: Cell, schedule: Schedule, model: Denoiser) -> Any:
@@ -192,6 +233,37 @@ def _mu(training: Mapping[str, Any], tokens: int | None) -> float:
     low, high = numbers["base_image_seq_len"], numbers["max_image_seq_len"]
     slope = (numbers["max_shift"] - numbers["base_shift"]) / (high - low)
     return float((low if tokens is None else tokens) * slope + numbers["base_shift"] - slope * low)
+
+
+# Schedulers that keep their latents as x0 + sigma * noise; the others of diffusion keep the variance.
+_VE = frozenset(
+    {
+        *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler"),
+        *("KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverSDEScheduler"),
+    }
+)
+
+
+def form(scheduler: Any) -> str:
+    """In which of the forms of `Leftover` a scheduler keeps its latents on the way."""
+    if getattr(scheduler, "alphas_cumprod", None) is None or getattr(scheduler.config, "use_flow_sigmas", False):
+        return "flow"
+    return "ve" if type(scheduler).__name__ in _VE else "vp"
+
+
+def sigma_at(scheduler: Any, t: float, prediction: str) -> float:
+    """The noise level at timestep t: noise over signal for diffusion, the share of noise (0..1) for a flow.
+
+    Between two timesteps of the training log sigma is linear, as where schedulers turn sigmas into timesteps.
+    """
+    if prediction == "flow":
+        return float(t) / float(getattr(scheduler.config, "num_train_timesteps", 1000))
+    table = scheduler.alphas_cumprod
+    last = len(table) - 1
+    low = min(max(int(t), 0), last)
+    levels = [float(table[index]) for index in (low, min(low + 1, last))]
+    logs = [0.5 * math.log((1.0 - level) / max(level, 2.0**-24)) for level in levels]
+    return math.exp(logs[0] + (logs[1] - logs[0]) * min(max(float(t) - low, 0.0), 1.0))
 
 
 def step_arguments(schedule: Schedule, scheduler: Any, generators: Sequence[Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def world(home, tiny_sd1):
 
 def picture(world, of=None, steps=4, **more):
     given = {key: value for key, value in world.items() if key != "hint"}
-    return sample(**given, seed=5, steps=steps, cfg=3.0, control=of, **more).samples
+    return sample(**given, seed=5, steps=steps, cfg=3.0, control=of, **more).latent.samples
 
 
 # --- load ----------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_a_dits_controlnet_is_the_pipelines(dit, tiny_sd3, models, monkeypatch, 
         steps=4,
         cfg=guidance,
         control=apply(dit, Image(hint.movedim(1, -1)), 0.6, 0.0, 0.75, vae=parts.vae),
-    ).samples
+    ).latent.samples
     if guidance == 1.0:
         assert torch.equal(ours, theirs)
     else:  # the pipeline encodes the hint twice, in a batch of two, which rounds otherwise
@@ -241,5 +241,5 @@ def test_a_dits_controlnet_is_the_pipelines(dit, tiny_sd3, models, monkeypatch, 
         seed=5,
         steps=4,
         cfg=guidance,
-    ).samples
+    ).latent.samples
     assert not torch.allclose(plain, ours, atol=1e-3)

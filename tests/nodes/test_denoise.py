@@ -15,9 +15,10 @@ from engine.numerics import Numerics
 from engine.sockets import Ref, check_same
 from nodes import denoise, guidance, load, schedule, text
 from nodes.denoise import predict as layers
-from nodes.denoise.active import ONCE_MORE, TWICE, acts, evaluations
+from nodes.denoise.active import acts
 from nodes.denoise.lints import advice
 from nodes.denoise.preview import fit, picture
+from nodes.schedule import evaluations
 from nodes.schedule.table import METHODS, installed, pairs
 from nodes.types import Conditioning, Denoiser, Entry, Guidance, Latent, LatentSpace, Mask, Noise, Schedule
 
@@ -64,7 +65,7 @@ class Parts:
     def sample(self, latent: Latent | None = None, watcher: Watcher | None = None, **inputs) -> torch.Tensor:
         given = {"positive": self.red, "negative": self.empty, "seed": 3, "steps": STEPS, "cfg": 4.0, **inputs}
         with using_ambient((watcher or watch()).run()):
-            return denoise.sample(self.model, latent=latent or self.latent(), **given).samples
+            return denoise.sample(self.model, latent=latent or self.latent(), **given).latent.samples
 
     def refused(self, latent: Latent | None = None, **inputs) -> WeftError:
         with pytest.raises(WeftError) as caught:
@@ -452,7 +453,7 @@ def test_the_number_of_evaluations_is_the_timetables(sd1, sd3, flow, denoise_, p
     assert {"euler", "heun", "lcm"} <= seen
     # Those that no model here can run for want of a package are in the table all the same.
     lacking = {sampler for sampler in METHODS if not installed_for(sampler)}
-    assert flow or (TWICE | ONCE_MORE) - lacking <= seen
+    assert flow or {name for name, method in METHODS.items() if method.twice or method.once_more} - lacking <= seen
 
 
 def installed_for(sampler: str) -> bool:
@@ -588,7 +589,7 @@ def test_half_precision_runs_and_comes_near_full(request, name):
     parts = request.getfixturevalue(name)
     with using_ambient(EngineRun("", MEMORY, Numerics(device="cpu", dtype="bfloat16"))):
         given = {"seed": 3, "steps": STEPS, "cfg": 1.0}
-        half = denoise.sample(parts.model, parts.red, parts.latent(), **given).samples
+        half = denoise.sample(parts.model, parts.red, parts.latent(), **given).latent.samples
     full = parts.sample(cfg=1.0)
     assert half.dtype == torch.float32
     assert float((half - full).std() / full.std()) < 0.05
@@ -596,7 +597,11 @@ def test_half_precision_runs_and_comes_near_full(request, name):
 
 def test_the_result_has_the_latents_facts():
     latent = Ref("canvas", {"latent_space": "sd1", "width": 64, "height": 64, "batch": 2})
-    assert denoise.check(**inputs(latent=latent)) == {"latent": dict(latent.facts)}
+    assert denoise.check(**inputs(latent=latent)) == {"latent": dict(latent.facts), "denoised": dict(latent.facts)}
+    left = {**latent.facts, "leftover": True}
+    assert denoise.check(**inputs(latent=latent, stop_step=3)) == {"latent": left, "denoised": dict(latent.facts)}
+    noisy = Ref("half", left)
+    assert denoise.check(**inputs(latent=noisy, start_step=3, add_noise=False))["latent"] == dict(latent.facts)
 
 
 @pytest.mark.parametrize(

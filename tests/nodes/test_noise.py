@@ -30,7 +30,7 @@ def world(home, tiny_sd1):
 def run(world, noise, batch=1, samples=None, **more):
     space = world["model"].space
     samples = torch.zeros(batch, 4, 32, 32) if samples is None else samples
-    return sample(**world, latent=Latent(samples, space), steps=2, cfg=1.0, noise=noise, **more).samples
+    return sample(**world, latent=Latent(samples, space), steps=2, cfg=1.0, noise=noise, **more).latent.samples
 
 
 @pytest.mark.parametrize("sampler", ["euler", "euler_ancestral"])

@@ -48,7 +48,7 @@ class Ours:
     def sample(self, latent: Latent, **inputs) -> torch.Tensor:
         return denoise.sample(
             self.model, self.positive, latent, self.negative, **{"seed": SEED, "steps": STEPS, "cfg": CFG, **inputs}
-        ).samples
+        ).latent.samples
 
 
 def theirs(cls, name: str, **parts):
@@ -119,8 +119,8 @@ def test_the_decoded_pictures_are_the_pipelines_byte_for_byte(name, home, tiny_s
     ours = Ours(f"tiny-{name}")
     pipe = theirs({"sd1": StableDiffusionPipeline, "sd3": StableDiffusion3Pipeline}[name], f"tiny-{name}")
     pipe.scheduler = scheduler(ours, "euler")
-    latent = denoise.sample(ours.model, ours.positive, ours.canvas(2), ours.negative, seed=SEED, steps=STEPS, cfg=CFG)
-    mine = vae.decode(ours.vae, latent).pil()
+    drawn = denoise.sample(ours.model, ours.positive, ours.canvas(2), ours.negative, seed=SEED, steps=STEPS, cfg=CFG)
+    mine = vae.decode(ours.vae, drawn.latent).pil()
     reference = pipe(**common(2, output_type="pil")).images
     assert [picture.tobytes() for picture in mine] == [picture.tobytes() for picture in reference]
 
@@ -132,7 +132,7 @@ def test_the_starters_pictures_are_the_pipelines_byte_for_byte(sd1):
         ours.model, ours.positive, ours.canvas(), ours.negative, seed=SEED, steps=STEPS, cfg=CFG, sampler="ddim"
     )
     reference = pipe(**common(output_type="pil")).images
-    assert vae.decode(ours.vae, drawn).pil()[0].tobytes() == reference[0].tobytes()
+    assert vae.decode(ours.vae, drawn.latent).pil()[0].tobytes() == reference[0].tobytes()
 
 
 def test_a_batch_is_the_pipelines_with_a_list_of_generators(sd1):

@@ -65,7 +65,7 @@ def test_rescaled_guidance_is_the_pipelines(ours, pipe):
 
 def test_the_decoded_pictures_are_the_pipelines_byte_for_byte(ours, pipe):
     drawn = sample(ours.model, ours.positive, ours.canvas(2), ours.negative, seed=SEED, steps=STEPS, cfg=CFG)
-    mine = vae.decode(ours.vae, drawn).pil()
+    mine = vae.decode(ours.vae, drawn.latent).pil()
     reference = pipe(**common(2, output_type="pil")).images
     assert [picture.tobytes() for picture in mine] == [picture.tobytes() for picture in reference]
 

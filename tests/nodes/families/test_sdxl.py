@@ -150,8 +150,8 @@ def test_sd1_is_told_nothing_of_sizes(home, tiny_sd1):
     latent = Latent(torch.zeros(1, 4, 32, 32), parts.model.space)
     prompt = text.encode(parts.text_encoder, "a cube")
     given = {"latent": latent, "steps": 1, "cfg": 1.0}
-    plain = sample(parts.model, positive=prompt, **given).samples
-    assert torch.equal(sample(parts.model, positive=text.size(prompt, 9, 9), **given).samples, plain)
+    plain = sample(parts.model, positive=prompt, **given).latent.samples
+    assert torch.equal(sample(parts.model, positive=text.size(prompt, 9, 9), **given).latent.samples, plain)
 
 
 # --- belongs together ------------------------------------------------------------------------------------------------
