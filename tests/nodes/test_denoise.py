@@ -533,7 +533,7 @@ def test_a_scale_as_an_input_needs_a_model_that_has_one(sd1):
 
 def test_an_inpainting_model_is_refused_with_what_to_use(sd1):
     with pytest.raises(WeftError, match="9 channels"):
-        denoise.check(**inputs(model=recipe(config=(("in_channels", 9),))))
+        denoise.check(**inputs(latent=Ref("c", {"beside": 0}), model=recipe(config=(("in_channels", 9),))))
 
 
 def test_a_flow_sampler_and_a_diffusion_model_do_not_meet(sd3):
