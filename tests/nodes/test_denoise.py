@@ -609,8 +609,8 @@ def test_the_result_has_the_latents_facts():
     [
         ({"steps": 20}, []),
         ({"cfg": 16.0, "steps": 20}, ["lint.cfg_high"]),
-        ({"sampler": "lcm", "steps": 6, "cfg": 1.5}, []),
-        ({"sampler": "lcm", "steps": 20, "cfg": 7.0}, ["lint.cfg_distilled", "lint.steps_many"]),
+        ({"sampler": "lcm", "steps": 6, "cfg": 1.5}, ["lint.not_distilled"]),
+        ({"sampler": "lcm", "steps": 20, "cfg": 7.0}, ["lint.cfg_distilled", "lint.steps_many", "lint.not_distilled"]),
         ({"steps": 4}, ["lint.steps_few"]),
         ({"steps": 4, "model": "distilled", "cfg": 1.0}, []),
         ({"latent": Ref("l", {"width": 1024, "height": 1024})}, ["lint.size"]),

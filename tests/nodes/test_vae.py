@@ -124,7 +124,7 @@ def test_the_size_is_known_or_refused_while_planning():
     known = {"latent_space": "tiny", "batch": 3, "width": 48, "height": 32}
     assert facts == {"latent": {**known, "beside": 0, "picture": True}}
     assert vae.encode_facts(vae=RECIPE, image=Ref("later"), fit="refuse") == {
-        "latent": {"latent_space": "tiny", "beside": 0}
+        "latent": {"latent_space": "tiny", "beside": 0, "picture": True}
     }
 
 
