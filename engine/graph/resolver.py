@@ -165,7 +165,8 @@ class Resolver:
             known: Sequence[str] = list(net.outputs) if net else [name]
         else:
             known = [out.name for out in spec.outputs]
-        if not name and len(known) == 1:
+        # A node may gain outputs in a later release: a wire that names none means the first, as it always did.
+        if not name and known and (len(known) == 1 or raw.node.type not in ("map", "fold")):
             return known[0]
         if name in known:
             return name
