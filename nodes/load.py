@@ -11,6 +11,8 @@ from engine.errors import fail
 from engine.node import Help, Model, node
 from nodes.families import family_of, latent_space, single_file, vae_recipe
 from nodes.families.files import component, read_json
+from nodes.families.single_file.kinds import ABOUT
+from nodes.families.split import split_encoders
 from nodes.types import VAE, Denoiser, LatentSpace, TextEncoder
 
 DENOISERS = ("unet", "transformer")
@@ -24,6 +26,9 @@ Prediction = Annotated[
 ]
 
 
+Encoders = Literal["auto", "sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux", "flux-schnell"]
+
+
 class Parts(NamedTuple):
     """The three parts of a latent diffusion model."""
 
@@ -32,12 +37,24 @@ class Parts(NamedTuple):
     vae: VAE
 
 
-@node("load.model", light=True, aliases=("CheckpointLoaderSimple", "DiffusersLoader", "load.checkpoint"))
+@node(
+    "load.model",
+    light=True,
+    aliases=(
+        "CheckpointLoaderSimple",
+        "CheckpointLoader",
+        "unCLIPCheckpointLoader",
+        "DiffusersLoader",
+        "load.checkpoint",
+    ),
+)
 def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", prediction: Prediction = "auto") -> Parts:
     """A model folder as diffusers saves it, the hub id of one in the Hugging Face cache, or a single file.
 
-    Single files are the checkpoints of Stable Diffusion 1.x and XL in their first layout (.safetensors); their
-    tokenizer is looked for beside them, in the models tree and in the hub's cache.
+    Single files are checkpoints with all parts in them (.safetensors) of Stable Diffusion 1.x, 2.x, XL, its refiner,
+    3 and 3.5, and Flux, also for inpainting and in 8 bits; their tokenizers are looked for beside them, in
+    `models/tokenizers`, in the models tree and in the hub's cache. A file without text encoders or VAE is loaded part
+    by part, with load.denoiser, load.text_encoder and load.vae.
 
     Gives the denoiser, its text encoders and its autoencoder as recipes. Errors: `model.missing`, `model.format` for
     what is damaged, pickled or incomplete, `model.family` for a kind of model that is not known here.
@@ -46,7 +63,7 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", predicti
     index = _index(folder)
     part = next((name for name in DENOISERS if name in index), None)
     if part is None or "vae" not in index:
-        raise _lacks(folder, "a denoiser (unet or transformer)" if part is None else "a vae")
+        raise _lacks(folder, "a denoiser (unet or transformer)" if part is None else "a vae", "load.model")
     vae = vae_recipe(component(index["vae"]))
     found = component(index[part])
     family = family_of(found.config)
@@ -54,15 +71,16 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", predicti
     return Parts(denoiser, _text_encoder(folder, index, found.config), vae)
 
 
-@node("load.denoiser", light=True, output="model", aliases=("UNETLoader",))
+@node("load.denoiser", light=True, output="model", aliases=("UNETLoader", "Load Diffusion Model"))
 def denoiser(
     model: Annotated[str, Model("diffusion_models")] = "starter/unet", prediction: Prediction = "auto"
 ) -> Denoiser:
-    """A UNet or transformer: its own folder, that of a whole model, or a single file (Stable Diffusion 1.x and XL).
+    """A UNet or transformer: its own folder, that of a whole model, or a single file, whole or the denoiser alone.
 
-    Scheduler and VAE beside it are read for what it was trained with.
+    Single files are those of Stable Diffusion 1.x, 2.x, XL, 3 and 3.5 and Flux, as first published or under
+    diffusers' names, also for inpainting and in 8 bits. Scheduler and VAE beside it tell what it was trained with.
     """
-    folder = _part(_place("diffusion_models", model), *DENOISERS)
+    folder = _part("load.denoiser", _place("diffusion_models", model), *DENOISERS)
     found = component(folder)
     family = family_of(found.config)
     training = _trained(_training(folder.parent / "scheduler"), prediction)
@@ -81,7 +99,7 @@ def vae(
     ] = "auto",
 ) -> VAE:
     """An autoencoder: its own folder, that of a whole model, or a single file."""
-    folder = _part(_place("vae", model), "vae")
+    folder = _part("load.vae", _place("vae", model), "vae")
     if space != "auto" and single_file.is_inside(folder):
         folder = folder.with_name(f"vae@{space}")
     recipe = vae_recipe(component(folder))
@@ -95,30 +113,38 @@ def vae(
     return recipe
 
 
-@node("load.text_encoder", light=True, output="text_encoder", aliases=("CLIPLoader",))
-def text_encoder(model: Annotated[str, Model("text_encoders")] = "starter/unet") -> TextEncoder:
-    """A CLIP text encoder's own folder (its tokenizer inside it or beside it), or all encoders of a model folder."""
-    folder = _place("text_encoders", model)
-    if folder.is_file() or (folder / "model_index.json").is_file():
-        index = _index(folder)
-        part = next((name for name in DENOISERS if name in index), None)
-        if part is None:
-            raise _lacks(folder, "a denoiser that says how wide the text is")
-        return _text_encoder(folder, index, component(index[part]).config)
-    config = read_json(folder / "config.json")
-    if config.get("model_type") != "clip_text_model" or "CLIPTextModelWithProjection" in config.get(
-        "architectures", ()
-    ):
-        raise fail(
-            "model.family",
-            f"{folder.name} is a {config.get('model_type', 'model of unknown kind')}, not the CLIP of SD 1.x or 2.x",
-            mend="name the folder of the whole model: its text encoders belong together",
-            socket="model",
-        )
-    suffix = folder.name.removeprefix("text_encoder")
-    beside = folder.parent / f"tokenizer{suffix}"
-    folders = {"text_encoder": folder, "tokenizer": beside if beside.is_dir() else folder}
-    return family_of("sd1").text_encoder(folders, {"cross_attention_dim": config.get("hidden_size")})
+@node(
+    "load.text_encoder",
+    light=True,
+    output="text_encoder",
+    aliases=("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "CLIPLoaderGGUF", "T5 loader"),
+)
+def text_encoder(
+    model: Annotated[str, Model("text_encoders")] = "starter/unet",
+    model_2: Annotated[str, Model("text_encoders")] = "",
+    model_3: Annotated[str, Model("text_encoders")] = "",
+    of: Encoders = "auto",
+) -> TextEncoder:
+    """Text encoders: all of a whole model (folder or checkpoint), or one to three of their own files or folders.
+
+    Files as the community splits them (clip_l, clip_g, t5xxl, also in 8 bits) are told apart by their headers, in any
+    order. Stable Diffusion 1.x takes CLIP-L, 2.x CLIP-H, XL CLIP-L and CLIP-G, its refiner CLIP-G, Flux CLIP-L and T5,
+    Stable Diffusion 3 any of CLIP-L, CLIP-G and T5. Tokenizers are looked for beside the files, in `models/tokenizers`,
+    in the models tree and in the hub's cache.
+
+    Errors: `model.format` for what is damaged or has no tokenizer, `model.family` for what is no text encoder here.
+
+    Args:
+        model: A text encoder, or a whole model.
+        model_2: The second one, where the model has several.
+        model_3: The third one.
+        of: Of which model they are; 'auto' tells it from which encoders there are.
+    """
+    names = [name for name in (model, model_2, model_3) if name]
+    paths = [_place("text_encoders", name) for name in names]
+    if len(paths) == 1 and of == "auto" and (whole := _whole_encoders(paths[0])) is not None:
+        return whole
+    return split_encoders(paths, of)
 
 
 def _place(kind: str, name: str) -> Path:
@@ -129,14 +155,14 @@ def _place(kind: str, name: str) -> Path:
     return path
 
 
-def _part(folder: Path, *names: str) -> Path:
+def _part(node: str, folder: Path, *names: str) -> Path:
     """The folder of a component: itself, or the first of `names` when it is a whole model's."""
     if folder.is_dir() and not (folder / "model_index.json").is_file():
         return folder
     index = _index(folder)
     found = next((index[name] for name in names if name in index), None)
     if found is None:
-        raise _lacks(folder, f"a component named {' or '.join(names)}")
+        raise _lacks(folder, f"a component named {' or '.join(names)}", node)
     return found
 
 
@@ -159,13 +185,28 @@ def _index(folder: Path) -> dict[str, Path]:
 def _text_encoder(folder: Path, index: Mapping[str, Path], config: Mapping[str, Any]) -> TextEncoder:
     encoders = [name for name in index if name.startswith("text_encoder")]
     if not encoders:
-        raise _lacks(folder, "a text encoder")
+        raise _lacks(folder, "a text encoder", "load.model")
     for name in encoders:
         if not (index[name].is_dir() or folder.is_file()):
-            raise _lacks(folder, f"the folder '{name}'")
+            raise _lacks(folder, f"the folder '{name}'", "load.model")
     # A tokenizer that the index forgets is still looked for; one that is missing is named by the family.
     names = (name.replace("text_encoder", "tokenizer") for name in encoders)
     return family_of(config).text_encoder({**index, **{name: folder / name for name in names}}, config)
+
+
+def _whole_encoders(path: Path) -> TextEncoder | None:
+    """All text encoders of a whole model; None for a folder or file that is a text encoder itself."""
+    if path.is_dir() and not (path / "model_index.json").is_file():
+        return None
+    index = _index(path)
+    part = next((name for name in DENOISERS if name in index), None)
+    if part is None and path.is_file() and any(name in ABOUT for name in index):
+        return None
+    if part is None:
+        raise _lacks(path, "a text encoder" if path.is_file() else "a denoiser that says how wide the text is")
+    if path.is_file() and not any(name.startswith("text_encoder") for name in index):
+        raise _lacks(path, "a text encoder", "load.text_encoder")
+    return _text_encoder(path, index, component(index[part]).config)
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -183,10 +224,18 @@ def _trained(training: dict[str, Any], prediction: str) -> dict[str, Any]:
     return training if prediction == "auto" else {**training, "prediction_type": prediction}
 
 
-def _lacks(folder: Path, what: str) -> Exception:
-    return fail(
-        "model.format",
-        f"{folder.name} lacks {what}",
-        mend="use a whole model folder as diffusers saves it",
-        file=str(folder),
-    )
+# Which node is right for a part that stands alone.
+_NODES = {"unet": "load.denoiser", "transformer": "load.denoiser", "vae": "load.vae"}
+
+
+def _lacks(folder: Path, what: str, node: str = "") -> Exception:
+    """What is not there; of a single file also what it is, and which node reads that."""
+    if not folder.is_file():
+        mend = "use a whole model folder as diffusers saves it"
+        return fail("model.format", f"{folder.name} lacks {what}", mend=mend, file=str(folder))
+    found = single_file.open_file(folder)
+    right = list(dict.fromkeys(_NODES.get(part, "load.text_encoder") for part in found.parts))
+    mend = f"load it with {' and '.join(right)}, and the rest with the other load nodes"
+    if right == [node]:
+        mend = "choose a file that has it"
+    return fail("model.format", f"{folder.name} is {found.about}, it lacks {what}", mend=mend, socket="model")
