@@ -92,12 +92,13 @@ def digest(path: str) -> str:
     """The digest of `module:function`."""
     where, _, name = path.partition(":")
     seen: dict[tuple[str, str], str] = {}
-    pending = [(where, name)]
+    pending, met = [(where, name)], set()
     while pending:
         spot = pending.pop()
         home = module(spot[0])
-        if spot in seen or home is None:
+        if spot in met or home is None:
             continue
+        met.add(spot)  # a package that imports its own rooms hands their names to itself
         node = home.defined.get(spot[1])
         if node is None:
             # Handed on by a package's __init__.
