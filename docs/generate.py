@@ -68,6 +68,7 @@ CHAPTERS = {
     "denoise": "The loop from noise to picture.",
     "image": "Pictures: in, out, and everyday work on them.",
     "mask": "Where something happens.",
+    "upscale": "Larger pictures: with networks trained for it, and by denoising tile by tile.",
     "values": "Numbers, texts and lists, for wiring and for `map`.",
 }
 
@@ -82,6 +83,7 @@ MAKERS: Mapping[str, tuple[str, str, Mapping[str, Any], str]] = {
     "Image": ("picture", "image.load", {"name": "picture.png"}, "image"),
     "Mask": ("area", "mask.rectangle", {"width": 128, "height": 128, "right": 64, "bottom": 64}, "mask"),
     "Stitch": ("cut", "inpaint.crop", {"image": "@Image", "mask": "@Mask"}, "stitch"),
+    "Upscaler": ("network", "load.upscaler", {"upscaler": "4x.safetensors"}, "upscaler"),
     "ControlNet": ("net", "control.load", {"controlnet": "canny"}, "controlnet"),
     "Control": ("control", "control.apply", {"controlnet": "@ControlNet", "image": "@Image"}, "control"),
     "Lora": ("style", "lora.load", {"lora": "style.safetensors"}, "lora"),
@@ -97,6 +99,8 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {
     "text.encode": {"text": "a red sphere left of a blue cube"},
     "latent.empty": {"width": 128, "height": 128, "batch": 4},
     "control.load": {"controlnet": "canny"},
+    "load.upscaler": {"upscaler": "4x.safetensors"},
+    "upscale.tiled": {"negative": "@", "factor": 2.0, "denoise": 0.3, "seed": 7, "tile": 512},
     "control.apply": {"strength": 0.8, "end": 0.6},
     "guidance.cfg": {"scale": 5.0, "rescale": 0.7},
     "lora.load": {"lora": "style.safetensors", "strength": 0.8},

@@ -524,6 +524,41 @@ class ControlNet:
         return _stream(module, device, way)
 
 
+@socket(colour="#6fa3c8", recipe=True)
+@dataclass(frozen=True)
+class Upscaler:
+    """A network that makes pictures larger: its weights, its architecture, how many times (0: not known yet).
+
+    `config` holds what its architecture was built with (`features`, `blocks`), read from the shapes of its tensors.
+    """
+
+    base: Weights
+    architecture: str
+    scale: int = 0
+    config: tuple[tuple[str, Any], ...] = ()
+    numerics: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def weights(self) -> str:
+        """The id under which the module is kept."""
+        return self.base.id
+
+    @property
+    def facts(self) -> Facts:
+        """How many times larger."""
+        return {"scale": self.scale} if self.scale else NO_FACTS
+
+    def build(self, device: str, dtype: str) -> Any:
+        """Load the network (engine use: nodes lease)."""
+        from nodes.upscale.files import build
+
+        return build(self, device, dtype)
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        """Nothing is ever attached to an upscaler."""
+        return _nothing
+
+
 @dataclass(frozen=True)
 class ControlItem:
     """One ControlNet in use: its hint picture, strength and range of steps (fractions).

@@ -33,7 +33,7 @@ def registry():
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory, models, tiny_sd1, tiny_controlnet, textbook_lora):
+def session(tmp_path_factory, models, tiny_sd1, tiny_controlnet, tiny_upscaler, textbook_lora):
     places = Places(home=tmp_path_factory.mktemp("home"), model_folders=(models,))
     made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**35}), numerics=Numerics(device="cpu"))
     yield made
@@ -56,10 +56,25 @@ def textbook_lora(models, tiny_sd1):
     return models / "loras" / "tiny-style.safetensors"
 
 
+@pytest.fixture(scope="module")
+def tiny_upscaler(models):
+    """A network of the Real-ESRGAN kind that makes pictures four times larger."""
+    from safetensors.torch import save_file
+
+    from nodes.upscale.networks import rrdb
+
+    torch.manual_seed(4)
+    folder = models / "upscale_models"
+    folder.mkdir(exist_ok=True)
+    save_file(rrdb(8, 4, 1, 2, 1).state_dict(), folder / "tiny-4x.safetensors")
+    return folder / "tiny-4x.safetensors"
+
+
 def run(session, name, **values):
     """Run a workflow on the small model, in few steps."""
     flow = read(name)
     small = {"model": "tiny-sd1", "steps": 2, "lora": "tiny-style.safetensors", "controlnet": "tiny-canny"}
+    small |= {"upscaler": "tiny-4x.safetensors"}
     return session.run(flow, {**{k: v for k, v in small.items() if k in flow.parameters}, **values})
 
 

@@ -1,0 +1,1 @@
+"""Upscale: larger pictures – networks trained for it, and denoising tile by tile."""
