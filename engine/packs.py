@@ -6,7 +6,7 @@ package; a single file or a package folder in `WEFT_HOME/nodes` counts too. Its 
 the pack's sources is passed over and the pack is imported instead, so an author never sees yesterday's nodes.
 
 In its `__init__.py` a pack may say `__weft_pack__ = {"title": ..., "about": ..., "models": {name: folder},
-"exclude": [module, ...]}`.
+"describe": "module:function", "exclude": [module, ...]}`; `describe` tells what a model file is (`engine.shelf`).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Pack:
     nodes: tuple[NodeSpec, ...] = ()
     types: tuple[TypeSpec, ...] = ()
     models: Mapping[str, str] = field(default_factory=dict)
+    describe: str = ""
     development: bool = False
     problem: Problem | None = None
     sources: Mapping[str, str] = field(default_factory=dict)  # in development: node id -> digest of its code
@@ -189,6 +190,7 @@ def _from_manifest(name: str, module: str, folder: Path, record: Mapping[str, An
         nodes=tuple(NodeSpec.from_json(item) for item in record["nodes"]),
         types=tuple(TypeSpec.from_json(item) for item in record["types"]),
         models=about.get("models", {}),
+        describe=about.get("describe", ""),
     )
 
 
@@ -268,6 +270,7 @@ def _collect(name: str, module: str, folder: Path, modules: Sequence[ModuleType]
         nodes=tuple(specs[id] for id in sorted(specs)),
         types=tuple(kinds[kind] for kind in sorted(kinds)),
         models=about.get("models", {}),
+        describe=about.get("describe", ""),
         development=development,
     )
 
@@ -294,6 +297,7 @@ def build_manifest(name: str, module: str) -> dict[str, Any]:
             "title": pack.title,
             "about": pack.about,
             "models": dict(pack.models),
+            **({"describe": pack.describe} if pack.describe else {}),
             "exclude": exclude,
         },
         "sources": sources_digest(folder, exclude),

@@ -33,11 +33,13 @@ MODEL_FOLDERS: Mapping[str, tuple[str, ...]] = {
     "clip_vision": ("clip_vision",),
     "ip_adapter": ("ip_adapter", "ipadapter"),
     "preprocessors": ("preprocessors",),
+    "tokenizers": ("tokenizers",),
 }
 # Kinds that a whole model's folder holds too: `load.vae` may name one and take its VAE.
 COMPONENTS = ("diffusion_models", "text_encoders", "vae")
 WHOLE = ("checkpoints", *COMPONENTS)
 WEIGHT_ENDINGS = (".safetensors", ".gguf", ".sft")
+TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model")
 PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 WHOLE_HASH_LIMIT = 256 * 2**20
@@ -113,7 +115,7 @@ class Places:
         if found is not None:
             return found
         known = self.models(kind)
-        fetch = f"fetch it with `hf download {name}`, " if HUB_ID.fullmatch(name) else ""
+        fetch = f"fetch it with `weft models get {name}`, " if HUB_ID.fullmatch(name) else ""
         raise fail(
             "model.missing",
             f"no {kind.rstrip('s').replace('_', ' ')} named '{name}'.{did_you_mean(name, known)}",
@@ -178,7 +180,8 @@ def _models_under(base: Path) -> Iterator[str]:
         return
     for current, folders, files in os.walk(base, followlinks=True):
         here = Path(current)
-        if "model_index.json" in files or ("config.json" in files and here != base):
+        tokens = base.name == "tokenizers" and any(name in files for name in TOKENIZERS)
+        if "model_index.json" in files or (("config.json" in files or tokens) and here != base):
             yield here.relative_to(base).as_posix()
             folders.clear()
             continue

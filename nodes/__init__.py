@@ -12,5 +12,6 @@ __weft_pack__ = {
         "loras:starter/big": "starter/loras/big.safetensors",
         "controlnet:starter/edges": "starter/controlnet/edges",
     },
+    "describe": "nodes.families.describe:describe",
     "exclude": ["starter"],
 }

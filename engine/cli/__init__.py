@@ -31,7 +31,7 @@ COMMANDS = {
     "plan": ("check", "say what would run now, why, and for how long"),
     "why": ("check", "say why one step would run"),
     "nodes": ("nodes", "list the nodes, or explain one"),
-    "models": ("nodes", "list the models that are found"),
+    "models": ("models", "list the models that are found; get, convert, missing"),
     "new": ("make", "write a new workflow from a template or from nodes"),
     "diff": ("diff", "compare two workflows or pictures; works as a git diff driver"),
     "cache": ("cache", "look after the values kept on disk: ls, show, verify, clear"),

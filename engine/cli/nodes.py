@@ -1,29 +1,22 @@
-"""Nodes: `weft nodes` and `weft models` – what there is to build with, by chapter, by word, or one node's page."""
+"""Nodes: `weft nodes` – what there is to build with, by chapter, by word, or one node's page."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from engine.cli import console, documents
 from engine.errors import fail
 from engine.node import MISSING, Input, NodeSpec
-from engine.places import MODEL_FOLDERS, Places
 from engine.registry import Registry
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> None:
-    """The options of both commands."""
-    if name == "nodes":
-        parser.add_argument("word", metavar="ID|WORD", nargs="*", help="a node's id, or words to search for")
-        documents.add_places(parser)
-        parser.set_defaults(go=nodes)
-    else:
-        parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of {', '.join(MODEL_FOLDERS)}")
-        documents.add_places(parser)
-        parser.set_defaults(go=models)
+    """The options of the command."""
+    parser.add_argument("word", metavar="ID|WORD", nargs="*", help="a node's id, or words to search for")
+    documents.add_places(parser)
+    parser.set_defaults(go=nodes)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -197,50 +190,3 @@ def example(spec: NodeSpec) -> str:
 
 
 _SAMPLE = {"int": 1, "float": 1.0, "bool": True, "str": "…"}
-
-
-# --- models --------------------------------------------------------------------------------------------------------
-
-
-def models(args: argparse.Namespace) -> int:
-    """Every model that is found, by kind, with its size."""
-    places = documents.places_of(args)
-    places = documents.registry_of(places).places(places)
-    if args.kind and args.kind not in MODEL_FOLDERS:
-        from engine.errors import did_you_mean
-
-        hint = did_you_mean(args.kind, MODEL_FOLDERS)
-        raise fail("cli.usage", f"there is no kind '{args.kind}'.{hint}", mend=f"kinds: {', '.join(MODEL_FOLDERS)}")
-    found = {kind: rows for kind in MODEL_FOLDERS if args.kind in (None, kind) if (rows := _models(places, kind))}
-    if args.json:
-        console.out_json(found)
-        return 0
-    for kind, rows in found.items():
-        console.out(console.style(kind, "bold"))
-        table = [[row["name"], console.size(row["bytes"]), row["path"]] for row in rows]
-        console.out(console.table(table, last="whole", indent=2) + "\n")
-    if not found:
-        console.out(f"no models found; put some under {places.home / 'models'}, or add --models DIR")
-    return 0
-
-
-def _models(places: Places, kind: str) -> list[dict[str, Any]]:
-    from engine.errors import WeftError
-
-    rows = []
-    for name in places.models(kind):
-        try:
-            path = places.model(kind, name)
-        except WeftError:
-            continue
-        rows.append({"name": name, "bytes": _bytes(path), "path": str(path)})
-    return rows
-
-
-def _bytes(path: Path) -> int:
-    try:
-        if path.is_file():
-            return path.stat().st_size
-        return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
-    except OSError:
-        return 0
