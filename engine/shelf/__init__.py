@@ -77,7 +77,10 @@ def _row(where: Places, registry: Registry, kind: str, name: str) -> Row | None:
     try:
         path = where.model(kind, name)
         size = _bytes(path)
-        return Row(kind, name, path, size, places.file_id(path)[:16], describe(path, registry))
+        about = describe(path, registry)
+        if kind in places.COMPONENTS and about.kind == "checkpoints":
+            return None  # it is in the list already, as the whole that it is
+        return Row(kind, name, path, size, places.file_id(path)[:16], about)
     except (WeftError, OSError):
         return None
 
