@@ -27,6 +27,7 @@ DONE, FAILED, USAGE, PARTIAL, CANCELLED = 0, 1, 2, 3, 130
 COMMANDS = {
     "serve": ("serve", "open the editor: serve it and the API (plain `weft` does this too)"),
     "run": ("run", "run a workflow, a saved picture's workflow, or many variants of one"),
+    "cull": ("cull", "draw many variants a few steps far, look at them on one sheet, finish the chosen ones"),
     "check": ("check", "say everything that is wrong with a workflow, without running it"),
     "plan": ("check", "say what would run now, why, and for how long"),
     "why": ("check", "say why one step would run"),

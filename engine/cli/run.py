@@ -169,6 +169,8 @@ class Report:
                     self._step(event.path, "cached")
                 case StepStarted():
                     self._step(event.path, "started", why=event.why)
+                    if event.steps:
+                        self._step(event.path, "started", cost=f"{event.steps - event.resumed} of {event.steps} steps")
                 case StepFinished():
                     self._step(event.path, "ran", seconds=round(event.seconds, 4))
                 case AlreadySaved(files=files):

@@ -136,6 +136,7 @@ def node(
     fingerprint: Callable[..., Any] | str = "",
     work: Callable[..., float] | str = "",
     steps: Callable[..., Sequence[Any]] | str = "",
+    stop: Sequence[str] = (),
     migrate: Callable[..., Any] | str = "",
     lints: Callable[..., Any] | str = "",
     bypass: Mapping[str, str] | None = None,
@@ -161,6 +162,8 @@ def node(
         fingerprint: `(**inputs) -> plain data`: what else the result depends on, asked at plan time.
         work: `(**inputs) -> float`: work units, so that seconds can be predicted from earlier runs.
         steps: `(**inputs) -> [anything that has a digest]`: what is active at each step of a stepped node.
+        stop: The input that ends a stepped node before a step, and inputs to turn off so that what it then gives can
+            be looked at.
         migrate: `(old_version, inputs) -> inputs` or `(type, inputs, renamed_outputs)`; pure.
         lints: `(**inputs) -> iterable of Problem`: advice, by the inputs that are known before the run.
         bypass: Which input each output passes through when bypassed; by default the first of the same type.
@@ -187,6 +190,7 @@ def node(
             fingerprint=dotted(fingerprint),
             work=dotted(work),
             steps=dotted(steps),
+            stop=tuple(stop),
             migrate=dotted(migrate),
             lints=dotted(lints),
         )

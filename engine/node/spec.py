@@ -102,6 +102,7 @@ class NodeSpec:
     fingerprint: str = ""
     work: str = ""
     steps: str = ""
+    stop: tuple[str, ...] = ()
     migrate: str = ""
     lints: str = ""
     bypass: tuple[tuple[str, str], ...] = ()
@@ -152,6 +153,7 @@ class NodeSpec:
         )
         plain["facts"] = tuple(FactRule.from_json(rule) for rule in record.get("facts", ()))
         plain["aliases"] = tuple(record.get("aliases", ()))
+        plain["stop"] = tuple(record.get("stop", ()))
         plain["bypass"] = tuple((out, source) for out, source in record.get("bypass", ()))
         return NodeSpec(**plain)
 

@@ -13,7 +13,8 @@ seam it can be an actor on another machine.
 from __future__ import annotations
 
 from engine.session.job import Job, Result
+from engine.session.look import Cull, Look, look
 from engine.session.main import JOBS_KEPT, Session, flow_name
 from engine.session.worker import Worker
 
-__all__ = ["JOBS_KEPT", "Job", "Result", "Session", "Worker", "flow_name"]
+__all__ = ["JOBS_KEPT", "Cull", "Job", "Look", "Result", "Session", "Worker", "flow_name", "look"]

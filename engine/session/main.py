@@ -24,6 +24,7 @@ from engine.plan import Frontier, Plan
 from engine.records import Records
 from engine.registry import Registry, load_registry
 from engine.session.job import Job, Result
+from engine.session.look import Cull, look
 from engine.session.seeds import Seeds
 from engine.workflow import Value, Workflow, to_json
 
@@ -267,6 +268,28 @@ class Session:
         result = job.result()
         job.close()
         return result
+
+    def fixed(self, workflow: Workflow, parameters: Mapping[str, Any] | None = None) -> Workflow:
+        """The workflow with its parameters set and its seeds drawn, for good."""
+        prepared, _, drawn = self.prepare(workflow, parameters)
+        self.seeds.use(flow_name(workflow), drawn)
+        return prepared.settled()
+
+    def cull(
+        self,
+        workflow: Workflow,
+        variants: Sequence[Mapping[str, Any]],
+        stop: Mapping[str, int] | int,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Cull:
+        """Run every variant up to a step and look: `session.cull(flow, [{"seed": s} for s in range(16)], 6)`.
+
+        `.pictures` are what they look like, `.finish([3, 7])` carries two of them to their end for the steps left.
+        """
+        base = self.fixed(workflow, {**(parameters or {}), **(variants[0] if variants else {})})
+        seen = look(base, self.engine.registry, stop)
+        looks = tuple(self.run(seen.workflow, variant, seen.targets) for variant in variants)
+        return Cull(self, base, tuple(dict(variant) for variant in variants), looks, seen.targets)
 
     # -- the Worker seam
 

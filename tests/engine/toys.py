@@ -133,6 +133,12 @@ def anything(value: Any = None) -> Any:
     return value
 
 
+@node("toy.convert_back")
+def convert_back(thing: Thing) -> Other:
+    """Makes something else of a thing."""
+    return Other(thing.text)
+
+
 @node("toy.convert")
 def convert(other: Other) -> Thing:
     """Makes a thing of something else."""
@@ -557,7 +563,7 @@ def walk(run: Run, thing: Thing, steps: Annotated[int, Range(1, 100)] = 4, bend:
     return Thing(" ".join(path))
 
 
-@node("toy.climb", steps="tests.engine.toys:climb_digests")
+@node("toy.climb", steps="tests.engine.toys:climb_digests", stop=["stop"])
 def climb(run: Run, text: str = "c", steps: Annotated[int, Range(1, 100)] = 6, stop: int = 0, last: str = "") -> Thing:
     """A stepped node that stops early when told to, ends on `last`, and waits at the gate `climb <step>`."""
     import torch
