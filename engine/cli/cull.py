@@ -87,8 +87,7 @@ def _draw(
     """Every variant up to its stop, and the sheet."""
     from engine.session import look
 
-    # Values that every variant sets may be required; what none sets (a random seed) is drawn once, for all of them.
-    fixed = session.fixed(workflow, {**base, **runs[0].own})
+    fixed, _ = session.settle(workflow, base, [name for run in runs for name in run.own])
     seen = look(fixed, session.engine.registry, _stops(args.stop))
     runs = [Variant(run.name, run.own, own=run.own) for run in runs]
     args.to = list(seen.targets)

@@ -82,6 +82,10 @@ def stops(stop: Mapping[str, int], base: Workflow, registry: Registry) -> dict[s
             if problem is not None:
                 raise WeftError(problem)
         found[target] = step
+        node = base.nodes[target.rpartition(".")[0]]
+        spec = registry.get(node.type)
+        # What is made of a stop is to be looked at: without the noise that is left.
+        found.update({f"{target.rpartition('.')[0]}.{other}": False for other in (spec.stop[1:] if spec else ())})
     return found
 
 

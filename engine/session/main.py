@@ -269,12 +269,6 @@ class Session:
         job.close()
         return result
 
-    def fixed(self, workflow: Workflow, parameters: Mapping[str, Any] | None = None) -> Workflow:
-        """The workflow with its parameters set and its seeds drawn, for good."""
-        prepared, _, drawn = self.prepare(workflow, parameters)
-        self.seeds.use(flow_name(workflow), drawn)
-        return prepared.settled()
-
     def cull(
         self,
         workflow: Workflow,
@@ -286,7 +280,9 @@ class Session:
 
         `.pictures` are what they look like, `.finish([3, 7])` carries two of them to their end for the steps left.
         """
-        base = self.fixed(workflow, {**(parameters or {}), **(variants[0] if variants else {})})
+        later = [name for variant in variants for name in variant]
+        base, drawn = self.settle(workflow, parameters, later)
+        self.seeds.use(flow_name(workflow), drawn)
         seen = look(base, self.engine.registry, stop)
         looks = tuple(self.run(seen.workflow, variant, seen.targets) for variant in variants)
         return Cull(self, base, tuple(dict(variant) for variant in variants), looks, seen.targets)

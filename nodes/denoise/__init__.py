@@ -36,6 +36,7 @@ class Sampled(NamedTuple):
 @node(
     "denoise.sample",
     steps=active,
+    stop=("stop_step", "leftover_noise"),
     work=work,
     lints="nodes.denoise.lints:advice",
     facts=[
