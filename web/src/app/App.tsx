@@ -9,7 +9,10 @@ import { Form, History, Models, Problems, Queue, Workflows } from "../panels/Lis
 import { Inspector } from "../panels/Inspector";
 import { Rooms } from "../panels/Rooms";
 import { RunBar, progress } from "../panels/RunBar";
-import { commandById, COMMANDS, copySelected, deleteSelected, keysOf, pasteText, toggleTheme } from "../panels/commands";
+import { commandById, COMMANDS, keysOf, toggleTheme } from "../panels/commands";
+import { copySelected, deleteSelected, pasteText } from "../panels/edit";
+import { menuForSelection, openMenu } from "../panels/menus";
+import { Selection } from "../panels/Selection";
 import { failed } from "../state/actions";
 import { specsNow, useCatalogue } from "../state/catalogue";
 import { canvas } from "../state/canvas";
@@ -18,10 +21,13 @@ import { useRun } from "../state/run";
 import { complain, say, type Panel, useUi } from "../state/ui";
 import { IconButton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icons";
+import { Menu } from "../ui/Menu";
+import { t } from "../words";
 
 const Palette = lazy(() => import("../panels/Palette").then((room) => ({ default: room.Palette })));
 const CommandPalette = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CommandPalette })));
 const CheatSheet = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CheatSheet })));
+const Connect = lazy(() => import("../panels/Connect").then((room) => ({ default: room.Connect })));
 const Viewer = lazy(() => import("../panels/Viewer").then((room) => ({ default: room.Viewer })));
 
 const PANELS: { id: Panel; icon: IconName; title: string; body: () => React.ReactNode }[] = [
@@ -43,6 +49,8 @@ export function App() {
   const commands = useUi((state) => state.commands);
   const cheatSheet = useUi((state) => state.cheatSheet);
   const viewing = useUi((state) => state.viewing);
+  const linking = useUi((state) => state.linking);
+  const menu = useUi((state) => state.menu);
   const wiring = useUi((state) => state.wiring !== null);
   const title = useDocument((state) => documentOf(state).title);
   const empty = useDocument((state) => Object.keys(documentOf(state).nodes).length === 0);
@@ -66,7 +74,9 @@ export function App() {
       ) : null}
       <main>
         <ReactFlowProvider>
-          <Canvas onDropFiles={(files, at) => void takeFiles(files, at)} label={`Graph: ${title ?? "untitled"}`} />
+          <Canvas onDropFiles={(files, at) => void takeFiles(files, at)} onMenu={openMenu} label={t("Graph: {title}", { title: title || t("Untitled") })}>
+            <Selection />
+          </Canvas>
         </ReactFlowProvider>
         {empty && loaded ? (
           <div className="hint">
@@ -83,13 +93,20 @@ export function App() {
         {palette ? <Palette request={palette} /> : null}
         {commands ? <CommandPalette /> : null}
         {cheatSheet ? <CheatSheet /> : null}
+        {linking ? <Connect linking={linking} /> : null}
         {viewing ? <Viewer viewing={viewing} /> : null}
       </Suspense>
       <Rooms />
+      {menu ? <Menu label={menu.label} at={menu.at} rows={menu.rows} onClose={closeMenu} /> : null}
       <Toasts />
+      <p id="canvas-keys" hidden>
+        {t("Arrow keys go from node to node, Enter goes to its sockets and values, Enter on a socket begins a wire, Escape goes back, Space adds a node.")}
+      </p>
     </div>
   );
 }
+
+const closeMenu = () => useUi.getState().set({ menu: null });
 
 function Rail() {
   const panel = useUi((state) => state.panel);
@@ -242,8 +259,14 @@ function useKeys(): void {
       const ui = useUi.getState();
       const dialog = document.querySelector("dialog[open]") !== null;
       const keys = keysOf(event);
+      if ((event.key === "ContextMenu" || (event.key === "F10" && event.shiftKey)) && !dialog && !typing(event.target)) {
+        event.preventDefault();
+        menuForSelection();
+        return;
+      }
       if (keys === "Escape" && !dialog && !typing(event.target)) {
-        if (ui.selected.length) ui.set({ selected: [] });
+        if (ui.cutting) ui.set({ cutting: false });
+        else if (ui.selected.length) ui.set({ selected: [] });
         else if (ui.panel) ui.set({ panel: null });
         else if (tabNow().trail.length) useDocument.getState().leave(tabNow().trail.length - 1);
         return;
@@ -253,7 +276,7 @@ function useKeys(): void {
       if (typing(event.target) && !row.anywhere) return;
       const target = event.target as HTMLElement | null;
       // Where a control has the focus, Tab goes on to the next, and Space presses it.
-      if ((keys === "Tab" || keys === "Space") && target && target !== document.body && !target.closest(".react-flow__pane")) return;
+      if ((keys === "Tab" || keys === "Space") && target && target !== document.body && !target.closest(".react-flow__pane") && !(keys === "Space" && target.matches(".canvas"))) return;
       event.preventDefault();
       row.run();
     };

@@ -1,27 +1,77 @@
-import { Background, BackgroundVariant, type FinalConnectionState, MiniMap, ReactFlow, useReactFlow } from "@xyflow/react";
-import { type DragEvent, type MouseEvent, useCallback, useEffect, useRef } from "react";
-import { disconnect } from "../document/operations";
+import {
+  Background,
+  BackgroundVariant,
+  type FinalConnectionState,
+  type Node,
+  ReactFlow,
+  type ReactFlowState,
+  useReactFlow,
+  useStore,
+} from "@xyflow/react";
+import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useRef } from "react";
+import { disconnect, spliceNode } from "../document/operations";
 import type { Spot } from "../protocol/types";
 import { setCanvas } from "../state/canvas";
-import { useCatalogue } from "../state/catalogue";
+import { specsNow, useCatalogue } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow, tabOf, useDocument } from "../state/document";
 import { remember, useUi, type Wiring } from "../state/ui";
-import { type CardData, type CardNode, NodeCard } from "./NodeCard";
+import { around } from "./arrange";
+import { CutLine, useCutting } from "./CutLine";
+import { wireUnder } from "./cutting";
+import { type AnyNode, boxOf } from "./deck";
+import { FarLayer } from "./FarLayer";
+import { FrameCard, NoteCard } from "./FrameCard";
+import { GraphMap } from "./GraphMap";
+import { useCanvasKeys } from "./keyboard";
+import { FAR, NodeCard } from "./NodeCard";
 import { pathOf } from "./path";
-import { useCards } from "./useCards";
+import { DROP, put, useCards } from "./useCards";
 import { useWires } from "./useWires";
 import { WireEdge, type WireEdgeType } from "./WireEdge";
-import { joinNode, typeAt, valid, wire } from "./wiring";
+import { viewOf, viewWith } from "./view";
+import { joinNode, offerConversion, typeAt, valid, wire } from "./wiring";
 
-const nodeTypes = { card: NodeCard };
+const nodeTypes = { card: NodeCard, frame: FrameCard, note: NoteCard };
 const edgeTypes = { wire: WireEdge };
 const NOTHING: ReadonlySet<string> = new Set();
+const NO_NODES: AnyNode[] = [];
+const NO_WIRES: WireEdgeType[] = [];
+/** Below this zoom, or where more plain boxes than this would be on screen, one canvas draws them all. */
+const FARTHER = 0.15;
+const BOXES = 220;
 
-export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at: Spot) => void; label: string }) {
+export interface MenuTarget {
+  kind: "pane" | "node" | "wire" | "selection";
+  id?: string;
+}
+
+interface CanvasProps {
+  label: string;
+  onDropFiles: (files: File[], at: Spot) => void;
+  onMenu: (target: MenuTarget, at: Spot) => void;
+  children?: ReactNode;
+}
+
+/** Is the view so far away that the graph is one picture? */
+const isFar = (nodes: AnyNode[]) => (state: ReactFlowState): boolean => {
+  const [x, y, zoom] = state.transform;
+  if (zoom < FARTHER) return true;
+  if (zoom >= FAR || nodes.length <= BOXES) return false;
+  let seen = 0;
+  for (const node of nodes) {
+    const left = node.position.x * zoom + x;
+    const top = node.position.y * zoom + y;
+    if (left < state.width && top < state.height && left + (node.width ?? 0) * zoom > 0 && top + (node.height ?? 0) * zoom > 0) seen++;
+  }
+  return seen > BOXES;
+};
+
+export function Canvas({ onDropFiles, onMenu, label, children }: CanvasProps) {
   const specs = useCatalogue((state) => state.specs);
-  const { cards, onNodesChange } = useCards(specs);
+  const { nodes, drawn, onNodesChange } = useCards(specs);
   const edges = useWires(specs);
-  const flow = useReactFlow<CardNode, WireEdgeType>();
+  const flow = useReactFlow<AnyNode, WireEdgeType>();
+  const far = useStore(isFar(nodes));
   const box = useRef<HTMLDivElement>(null);
   const pointer = useRef<Spot | null>(null);
   const minimap = useUi((state) => state.minimap);
@@ -29,36 +79,36 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
   const tab = useDocument((state) => state.active);
   const depth = useDocument((state) => tabOf(state).trail.length);
   const loaded = useCatalogue((state) => state.loaded);
-  const drawnCards = useRef(cards);
-  useEffect(() => {
-    drawnCards.current = cards;
-  }, [cards]);
+  const { onKeyDown, onFocus, focusNode } = useCanvasKeys(box, drawn);
 
   const fitTo = useCallback(
-    (names?: string[]) => {
-      const wanted = drawnCards.current.filter((card) => !names?.length || names.includes(card.id));
-      if (!wanted.length || !box.current) return;
-      const left = Math.min(...wanted.map((card) => card.position.x));
-      const top = Math.min(...wanted.map((card) => card.position.y));
-      const right = Math.max(...wanted.map((card) => card.position.x + card.data.shape.width));
-      const bottom = Math.max(...wanted.map((card) => card.position.y + card.data.shape.height));
-      const { clientWidth: width, clientHeight: height } = box.current;
-      const margin = width < 700 ? 24 : 56;
-      const scale = Math.min((width - 2 * margin) / (right - left), (height - 2 * margin - 24) / (bottom - top), 1);
-      // A large graph begins readable, at its left: a wall of specks helps nobody.
-      const zoom = scale >= 0.42 || (names?.length ?? 0) > 0 ? Math.max(scale, 0.4) : width < 700 ? 0.55 : 0.8;
-      const fits = (right - left) * zoom <= width - margin;
-      void flow.setViewport({
-        zoom,
-        x: fits ? (width - (right - left) * zoom) / 2 - left * zoom : margin - left * zoom,
-        y: (bottom - top) * zoom <= height - margin ? (height - (bottom - top) * zoom) / 2 - top * zoom : margin - top * zoom,
-      });
+    (names?: string[], sight?: "first") => {
+      const area = around(drawn.current.filter((node) => !names?.length || names.includes(node.id)).map(boxOf));
+      if (!area || !box.current) return;
+      const size = { width: box.current.clientWidth, height: box.current.clientHeight };
+      void flow.setViewport(viewOf(area, size, names?.length ? "near" : (sight ?? "whole")));
     },
-    [flow],
+    [flow, drawn],
+  );
+
+  /** What the keyboard stands on comes into view; nothing moves when it is there already. */
+  const reveal = useCallback(
+    (id: string) => {
+      const node = drawn.current.find((item) => item.id === id);
+      if (!node || !box.current) return;
+      const view = viewWith(boxOf(node), { width: box.current.clientWidth, height: box.current.clientHeight }, flow.getViewport());
+      if (view) void flow.setViewport(view);
+    },
+    [flow, drawn],
   );
 
   useEffect(() => {
     setCanvas({
+      boxes: (ids) => Object.fromEntries(drawn.current.filter((node) => ids.includes(node.id)).map((node) => [node.id, boxOf(node)])),
+      all: () => drawn.current.map((node) => node.id),
+      put,
+      reveal,
+      focus: focusNode,
       fit: fitTo,
       toCanvas: (spot) => flow.screenToFlowPosition(spot),
       middle: () => {
@@ -72,31 +122,69 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
       },
     });
     return () => setCanvas(null);
-  }, [flow, fitTo]);
+  }, [flow, fitTo, reveal, drawn, focusNode]);
 
   useEffect(() => {
     if (!loaded) return;
-    const frame = requestAnimationFrame(() => fitTo());
+    const frame = requestAnimationFrame(() => fitTo(undefined, "first"));
     return () => cancelAnimationFrame(frame);
   }, [tab, depth, loaded, fitTo]);
+
+  const cutting = useCutting(box);
 
   const endWiring = (event: globalThis.MouseEvent | TouchEvent, state: FinalConnectionState) => {
     const held = useUi.getState().wiring;
     useUi.getState().set({ wiring: null });
-    if (!held || state.isValid || state.toHandle) return;
+    if (!held || state.isValid) return;
     const point = "changedTouches" in event ? event.changedTouches[0] : event;
     if (!point) return;
+    const at = flow.screenToFlowPosition({ x: point.clientX, y: point.clientY });
+    const { toHandle } = state;
+    if (toHandle) {
+      if (toHandle.id && toHandle.type !== held.type) offerConversion(held, { node: toHandle.nodeId, handle: toHandle.id }, at);
+      return;
+    }
     const over = window.document.elementFromPoint(point.clientX, point.clientY)?.closest<HTMLElement>("[data-node]")?.dataset.node;
-    if (over) joinNode(held, over);
-    else useUi.getState().set({ palette: { at: flow.screenToFlowPosition({ x: point.clientX, y: point.clientY }), wire: held } });
+    if (over) joinNode(held, over, at);
+    else useUi.getState().set({ palette: { at, wire: held } });
+  };
+
+  /** The wire that the dragged node would go into, when it passes on what that carries. */
+  const spliceUnder = (event: globalThis.MouseEvent | TouchEvent, node: Node): string | null => {
+    const point = "touches" in event ? (event.touches[0] ?? event.changedTouches[0]) : event;
+    const area = box.current?.querySelector(`[data-id="${CSS.escape(node.id)}"]`)?.getBoundingClientRect();
+    if (!point || !area || node.type !== "card") return null;
+    const points = [
+      { x: point.clientX, y: point.clientY },
+      { x: area.x + area.width / 2, y: area.y + 16 },
+      { x: area.x + area.width / 2, y: area.y + area.height / 2 },
+    ];
+    const found = wireUnder(points, node.id);
+    return found && spliceOf(found.id, node.id) ? found.id : null;
+  };
+  const spliceOf = (id: string, name: string) => {
+    const edge = edges.find((item) => item.id === id);
+    if (!edge?.sourceHandle || !edge.targetHandle) return null;
+    return spliceNode(documentNow(), specsNow(), scopeNow(), name, { node: edge.source, output: edge.sourceHandle }, { node: edge.target, slot: edge.targetHandle });
+  };
+  const menuAt = (target: MenuTarget) => (event: { clientX: number; clientY: number; preventDefault: () => void }) => {
+    event.preventDefault();
+    if (!cutting.justCut()) onMenu(target, { x: event.clientX, y: event.clientY });
   };
 
   return (
     <div
       ref={box}
-      className="canvas"
+      className={`canvas ${cutting.ready ? "cutting" : ""}`}
       role="application"
       aria-label={label}
+      aria-describedby="canvas-keys"
+      tabIndex={0}
+      onKeyDown={onKeyDown}
+      onFocus={onFocus}
+      onPointerDownCapture={cutting.onPointerDown}
+      onMouseDownCapture={cutting.onMouseDown}
+      onContextMenu={(event) => event.preventDefault()}
       onPointerMove={(event) => {
         pointer.current = { x: event.clientX, y: event.clientY };
       }}
@@ -114,9 +202,9 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
         if (files.length) onDropFiles(files, flow.screenToFlowPosition({ x: event.clientX, y: event.clientY }));
       }}
     >
-      <ReactFlow<CardNode, WireEdgeType>
-        nodes={cards}
-        edges={edges}
+      <ReactFlow<AnyNode, WireEdgeType>
+        nodes={far ? NO_NODES : nodes}
+        edges={far ? NO_WIRES : edges}
         nodeTypes={nodeTypes}
         edgeTypes={edgeTypes}
         onNodesChange={onNodesChange}
@@ -152,7 +240,34 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
             perform(disconnect(documentNow(), scopeNow(), [{ node: edge.target, slot: edge.targetHandle ?? "" }]));
           }
         }}
+        onNodeDrag={(event, node, dragged) => {
+          const into = dragged.length === 1 ? spliceUnder(event, node) : null;
+          if (into !== useUi.getState().splicing) useUi.getState().set({ splicing: into });
+        }}
+        onNodeDragStop={(_, node) => {
+          const into = useUi.getState().splicing;
+          const command = into && spliceOf(into, node.id);
+          if (command) perform({ ...command, merge: DROP });
+          useUi.getState().set({ splicing: null });
+          useDocument.getState().settle();
+        }}
+        onEdgeDoubleClick={(event, edge) => {
+          const at = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+          const from = { node: edge.source, output: edge.sourceHandle ?? "" };
+          useUi.getState().set({ palette: { at, between: { from, to: { node: edge.target, slot: edge.targetHandle ?? "" } } } });
+        }}
+        onPaneContextMenu={(event) => menuAt({ kind: "pane" })(event as MouseEvent)}
+        onNodeContextMenu={(event, node) => {
+          if (!useUi.getState().selected.includes(node.id)) useUi.getState().set({ selected: [node.id] });
+          menuAt({ kind: useUi.getState().selected.length > 1 ? "selection" : "node", id: node.id })(event);
+        }}
+        onEdgeContextMenu={(event, edge) => {
+          if (!useUi.getState().selected.includes(edge.id)) useUi.getState().set({ selected: [edge.id] });
+          menuAt({ kind: "wire", id: edge.id })(event);
+        }}
+        onSelectionContextMenu={menuAt({ kind: "selection" })}
         onNodeDoubleClick={(event, node) => {
+          if (node.type !== "card") return;
           if ((event.target as HTMLElement).closest(".nodrag, .rest, input, textarea, select")) return;
           const inner = node.data.json.type.startsWith("#") ? node.data.json.type : node.data.json.body;
           if (!inner) return;
@@ -165,10 +280,11 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
         onPaneClick={() => useUi.getState().set({ selected: [] })}
         onlyRenderVisibleElements
         deleteKeyCode={null}
+        disableKeyboardA11y
         selectionKeyCode="Shift"
         multiSelectionKeyCode={["Control", "Meta"]}
         zoomOnDoubleClick={false}
-        minZoom={0.1}
+        minZoom={0.02}
         maxZoom={2.5}
         snapToGrid
         snapGrid={[8, 8]}
@@ -178,16 +294,11 @@ export function Canvas({ onDropFiles, label }: { onDropFiles: (files: File[], at
         proOptions={{ hideAttribution: true }}
       >
         <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />
-        {minimap ? (
-          <MiniMap
-            pannable
-            zoomable
-            ariaLabel="Map of the graph"
-            nodeColor={(node) => `hsl(${(node.data as CardData).hue} 30% 50%)`}
-            nodeBorderRadius={10}
-          />
-        ) : null}
+        {far ? <FarLayer nodes={nodes} wires={edges} /> : null}
+        {minimap ? <GraphMap nodes={nodes} /> : null}
       </ReactFlow>
+      {cutting.line ? <CutLine line={cutting.line} /> : null}
+      {children}
     </div>
   );
 }

@@ -12,6 +12,7 @@ import { useRun } from "../state/run";
 import { useUi, type Wiring } from "../state/ui";
 import { PaintButton } from "../widgets/PaintButton";
 import { Widget } from "../widgets/Widget";
+import { t } from "../words";
 import type { Shape } from "./geometry";
 
 export interface CardData {
@@ -26,9 +27,10 @@ export interface CardData {
   [key: string]: unknown;
 }
 
-export type CardNode = Node<CardData>;
+export type CardNode = Node<CardData, "card">;
 
-const FAR = 0.4;
+/** Below this zoom a node is a plain box. */
+export const FAR = 0.4;
 const NONE: Problem[] = [];
 
 export const titleOf = (data: { json: NodeJson; spec: NodeSpec | undefined; name: string }): string =>
@@ -60,7 +62,7 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
   const style = { width: shape.width, height: shape.height, "--hue": data.hue } as CSSProperties;
   if (json.type === "reroute") {
     return (
-      <div className={`bend ${selected ? "selected" : ""}`} style={style}>
+      <div className={`bend ${selected ? "selected" : ""}`} style={style} data-node={name}>
         {shape.handles.map((handle) => (
           <Socket key={handle.type} id={handle.id} side={handle.type} top={shape.height / 2} type="any" name={name} specs={specs} wiring={wiring} />
         ))}
@@ -108,6 +110,9 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
                 key={row.input.name}
                 style={{ top: row.y, height: row.height }}
                 title={row.input.help}
+                tabIndex={-1}
+                role="group"
+                aria-label={row.input.name}
               >
                 {row.id ? (
                   <Socket
@@ -225,8 +230,12 @@ function answer({ id, side, type, name, specs, wiring }: SocketProps): { fit: st
 function Socket(props: SocketProps) {
   const { id, side, top, type, specs, quiet, wiring } = props;
   const said = answer(props);
+  const words = `${side === "target" ? t("input") : t("output")} ${id.replace("/", " ")}: ${typeText(type)}`;
   return (
     <Handle
+      tabIndex={-1}
+      role="button"
+      aria-label={words}
       id={id}
       type={side}
       position={side === "target" ? Position.Left : Position.Right}

@@ -2,20 +2,31 @@ import { BaseEdge, type Edge, type EdgeProps, getBezierPath } from "@xyflow/reac
 import { memo } from "react";
 import { useUi } from "../state/ui";
 
-export type WireEdgeType = Edge<{ colour: string; unsure: boolean }>;
+export type WireEdgeType = Edge<{ colour: string; unsure: boolean; stub: boolean; label: string }>;
 
-/** A wire in the colour of its type; lit when the path under the pointer goes through it. */
+const END = 22;
+
+/** A wire in the colour of its type; lit when the path under the pointer goes through it. A stub shows its two ends. */
 export const WireEdge = memo(function WireEdge(props: EdgeProps<WireEdgeType>) {
   const { id, sourceX, sourceY, targetX, targetY, sourcePosition, targetPosition, data, selected } = props;
   const lit = useUi((state) => state.lit.has(id));
-  const [path] = getBezierPath({ sourceX, sourceY, sourcePosition, targetX, targetY, targetPosition, curvature: 0.32 });
+  const into = useUi((state) => state.splicing === id);
+  const [line] = getBezierPath({ sourceX, sourceY, sourcePosition, targetX, targetY, targetPosition, curvature: 0.32 });
+  const path = data?.stub ? `M${sourceX},${sourceY} h${END} M${targetX - END},${targetY} h${END}` : line;
   return (
-    <BaseEdge
-      id={id}
-      path={path}
-      interactionWidth={18}
-      className={`wire ${selected ? "selected" : ""} ${lit ? "lit" : ""}`}
-      style={{ stroke: data?.colour, strokeDasharray: data?.unsure ? "5 4" : undefined }}
-    />
+    <>
+      <BaseEdge
+        id={id}
+        path={path}
+        interactionWidth={18}
+        className={`wire ${selected ? "selected" : ""} ${lit || into ? "lit" : ""} ${into ? "into" : ""}`}
+        style={{ stroke: data?.colour, strokeDasharray: data?.unsure ? "5 4" : undefined }}
+      />
+      {data?.stub ? (
+        <text className="stub-name" x={targetX - END - 4} y={targetY + 4} textAnchor="end">
+          {data.label}
+        </text>
+      ) : null}
+    </>
   );
 });

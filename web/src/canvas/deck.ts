@@ -1,10 +1,12 @@
 /** React Flow's nodes from the document. */
 
-import { viewKey } from "../document/operations";
+import { thingsIn, viewKey } from "../document/operations";
 import { type Specs, specOf } from "../document/specs";
 import { parseEnd, wiresInto } from "../document/wires";
 import type { GraphJson, NodeJson, NodeSpec, Picture, Spot, WorkflowJson } from "../protocol/types";
 import type { PreviewPicture } from "../state/run";
+import type { Box } from "./arrange";
+import type { FrameNode, NoteNode } from "./FrameCard";
 import { type PictureSize, shapeOf } from "./geometry";
 import { hueOf } from "./hues";
 import { spotFor } from "./layout";
@@ -102,3 +104,49 @@ export class Deck {
     return [...made.values()].map((entry) => entry.card);
   }
 }
+
+export type AnyNode = CardNode | FrameNode | NoteNode;
+
+export const frameId = (name: string): string => `#frame/${name}`;
+export const noteId = (name: string): string => `#note/${name}`;
+
+/** The frames and notes of a graph: frames lie under the wires and let the pointer through. */
+export function things(document: WorkflowJson, scope: string, selected: string[], dragged: Record<string, Spot>): (FrameNode | NoteNode)[] {
+  const chosen = new Set(selected);
+  const frames = thingsIn(document.view, "frames", scope).map(([name, frame]): FrameNode => {
+    const id = frameId(name);
+    const spot = dragged[id] ?? frame;
+    return {
+      id,
+      type: "frame",
+      position: { x: spot.x, y: spot.y },
+      data: { name, frame },
+      width: frame.w,
+      height: frame.h,
+      selected: chosen.has(id),
+      zIndex: -2000,
+      dragHandle: ".frame-head",
+      style: { pointerEvents: "none" },
+      handles: [],
+      ariaLabel: frame.title,
+    };
+  });
+  const notes = thingsIn(document.view, "notes", scope).map(([name, note]): NoteNode => {
+    const id = noteId(name);
+    const spot = dragged[id] ?? note;
+    return {
+      id,
+      type: "note",
+      position: { x: spot.x, y: spot.y },
+      data: { name, note },
+      width: note.w,
+      height: note.h,
+      selected: chosen.has(id),
+      handles: [],
+      ariaLabel: note.text.slice(0, 60),
+    };
+  });
+  return [...frames, ...notes];
+}
+
+export const boxOf = (node: AnyNode): Box => ({ ...node.position, width: node.width ?? 0, height: node.height ?? 0 });

@@ -5,9 +5,10 @@ import { wiresInto } from "../document/wires";
 import type { GraphJson, Spot, WorkflowJson } from "../protocol/types";
 import { shapeOf } from "./geometry";
 
-/** Layers from left to right, wires short: a place for every node of a graph. */
-export function layered(document: WorkflowJson, scope: string, specs: Specs): Record<string, Spot> {
-  const graph = graphAt(document, scope);
+/** Layers from left to right, wires short: a place for every node of a graph, or for those of a selection. */
+export function layered(document: WorkflowJson, scope: string, specs: Specs, only?: string[]): Record<string, Spot> {
+  const whole = graphAt(document, scope);
+  const graph = only ? { ...whole, nodes: Object.fromEntries(Object.entries(whole.nodes).filter(([name]) => only.includes(name))) } : whole;
   const drawing = new graphlib.Graph();
   drawing.setGraph({ rankdir: "LR", nodesep: 28, ranksep: 76, ranker: "network-simplex" });
   drawing.setDefaultEdgeLabel(() => ({}));

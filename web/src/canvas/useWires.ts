@@ -1,8 +1,9 @@
 import { useMemo } from "react";
+import { viewKey } from "../document/operations";
 import { colourOf, fit, socketType, type Specs, specOf, typeFrom } from "../document/specs";
 import { slots, wiresInto } from "../document/wires";
 import type { TypeJson } from "../protocol/types";
-import { documentOf, graphOf, useDocument } from "../state/document";
+import { documentOf, graphOf, scopeOf, useDocument } from "../state/document";
 import { useUi } from "../state/ui";
 import type { WireEdgeType } from "./WireEdge";
 
@@ -10,6 +11,7 @@ import type { WireEdgeType } from "./WireEdge";
 export function useWires(specs: Specs): WireEdgeType[] {
   const document = useDocument(documentOf);
   const graph = useDocument(graphOf);
+  const scope = useDocument(scopeOf);
   const [selected] = useUiWires();
   return useMemo(() => {
     const wires: WireEdgeType[] = [];
@@ -34,13 +36,19 @@ export function useWires(specs: Specs): WireEdgeType[] {
             target: name,
             targetHandle: slot,
             selected: selected.has(id),
-            data: { colour: colourOf(type, specs), unsure: !!input && fit(type, socketType(input), specs).fit === "no" },
+            zIndex: 0,
+            data: {
+              stub: !!document.view?.stubs?.[viewKey(scope, id)],
+              label: `${wire.from.node}.${output}`,
+              colour: colourOf(type, specs),
+              unsure: !!input && fit(type, socketType(input), specs).fit === "no",
+            },
           });
         }
       }
     }
     return wires;
-  }, [document, graph, specs, selected]);
+  }, [document, graph, scope, specs, selected]);
 }
 
 /** Selected wires; kept beside the selected nodes, with `|` in their names. */

@@ -1,12 +1,14 @@
 /** What a dragged wire may do: which sockets take it, and what dropping it does. */
 
 import type { Connection } from "@xyflow/react";
-import { connect, wouldCircle } from "../document/operations";
-import { fit, socketType, specOf, typeFrom } from "../document/specs";
-import type { TypeJson } from "../protocol/types";
+import { connect, converters, wouldCircle } from "../document/operations";
+import { fit, socketType, specOf, typeFrom, typeText } from "../document/specs";
+import { isLink } from "../document/wires";
+import type { InputSpec, Spot, TypeJson } from "../protocol/types";
 import { specsNow } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow } from "../state/document";
-import type { Wiring } from "../state/ui";
+import { useUi, type Wiring } from "../state/ui";
+import { t } from "../words";
 import { freeSlot } from "./geometry";
 
 /** The type at a socket of the graph that is shown. */
@@ -33,8 +35,31 @@ export function wire(made: Connection): void {
   perform(connect(documentNow(), scopeNow(), { node: made.source, output: made.sourceHandle }, { node: made.target, slot: made.targetHandle }));
 }
 
-/** A wire dropped on a node's body goes to its first socket that fits. */
-export function joinNode(held: Wiring, node: string): void {
+interface Socket {
+  node: string;
+  handle: string;
+}
+
+/** The two ends in the order of the wire, whichever was dragged. */
+function ends(held: Wiring, other: Socket): { from: { node: string; output: string }; to: { node: string; slot: string } } {
+  const here = { node: held.node, handle: held.handle };
+  const [from, to] = held.type === "source" ? [here, other] : [other, here];
+  return { from: { node: from.node, output: from.handle }, to: { node: to.node, slot: to.handle } };
+}
+
+/** The wire does not fit: what could stand between the two is offered. Nothing where nothing can. */
+export function offerConversion(held: Wiring, other: Socket, at: Spot): boolean {
+  const { from, to } = ends(held, other);
+  if (wouldCircle(documentNow(), scopeNow(), from.node, to.node)) return false;
+  const [source, target] = [typeAt(from.node, from.output, "source"), typeAt(to.node, to.slot, "target")];
+  if (!converters(source, target, specsNow()).length) return false;
+  const why = t("{source} does not fit {target}. Put between them:", { source: typeText(source), target: typeText(target) });
+  useUi.getState().set({ palette: { at, between: { from, to, why } } });
+  return true;
+}
+
+/** A wire dropped on a node's body goes to its first free socket that fits, or by way of what makes it fit. */
+export function joinNode(held: Wiring, node: string, at: Spot): void {
   const specs = specsNow();
   const document = documentNow();
   const graph = graphNow();
@@ -43,14 +68,23 @@ export function joinNode(held: Wiring, node: string): void {
   if (!spec || node === held.node) return;
   if (held.type === "source") {
     if (wouldCircle(document, scopeNow(), held.node, node)) return;
-    const fits = spec.inputs.filter((input) => input.wired !== false && fit(held.carries, socketType(input), specs).fit === "fits");
+    const open = spec.inputs.filter((item) => item.wired !== false);
+    const fits = open.filter((input) => fit(held.carries, socketType(input), specs).fit === "fits");
     const input = fits.find((item) => json.inputs[item.name] === undefined) ?? fits[0];
-    if (!input) return;
-    const slot = input.gather ? freeSlot(input, json) : input.name;
-    perform(connect(document, scopeNow(), { node: held.node, output: held.handle }, { node, slot }));
+    const slotOf = (item: InputSpec) => (item.gather ? freeSlot(item, json) : item.name);
+    if (input) perform(connect(document, scopeNow(), { node: held.node, output: held.handle }, { node, slot: slotOf(input) }));
+    else {
+      const near = open.filter((item) => !isLink(json.inputs[item.name]) && converters(held.carries, socketType(item), specs).length);
+      const found = near.find((item) => item.default === undefined) ?? near[0];
+      if (found) offerConversion(held, { node, handle: slotOf(found) }, at);
+    }
   } else {
     if (wouldCircle(document, scopeNow(), node, held.node)) return;
     const output = spec.outputs.find((out) => fit(out.type, held.carries, specs).fit === "fits");
     if (output) perform(connect(document, scopeNow(), { node, output: output.name }, { node: held.node, slot: held.handle }));
+    else {
+      const near = spec.outputs.find((out) => converters(out.type, held.carries, specs).length);
+      if (near) offerConversion(held, { node, handle: near.name }, at);
+    }
   }
 }

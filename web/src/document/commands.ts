@@ -72,3 +72,16 @@ function withKey(tree: Tree, key: string, value: unknown, index?: number): Tree 
   entries.splice(Math.min(index, entries.length), 0, [key, value]);
   return Object.fromEntries(entries);
 }
+
+/** Several commands as one, each made for the document that those before it leave. */
+export function chain(document: WorkflowJson, label: string, ...steps: ((document: WorkflowJson) => Command | null)[]): Command {
+  const puts: Put[] = [];
+  let now = document;
+  for (const step of steps) {
+    const command = step(now);
+    if (!command) continue;
+    puts.push(...command.puts);
+    now = apply(now, command).document;
+  }
+  return { label, puts };
+}

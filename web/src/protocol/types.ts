@@ -79,7 +79,7 @@ export interface MendEdit {
   from?: string;
   unset?: string;
   remove?: string;
-  insert?: { type: string; between: [string, string] };
+  insert?: { type: string; between: [string, string]; input?: string; output?: string };
 }
 
 export interface Problem {
@@ -133,11 +133,22 @@ export interface Frame extends Spot {
   hue?: number;
 }
 
-/** Layout only; nothing in it changes what runs. */
+/** A remark on the canvas, in markdown. */
+export interface Note extends Spot {
+  w: number;
+  h: number;
+  text: string;
+  hue?: number;
+}
+
+/** Layout only; nothing in it changes what runs. Keys are names, inside a sub-graph after `#graph/`. */
 export interface ViewJson {
   nodes?: { [path: string]: Spot };
   frames?: { [id: string]: Frame };
+  notes?: { [id: string]: Note };
   collapsed?: { [path: string]: true };
+  /** Wires (`node|slot`) drawn as two short named ends. */
+  stubs?: { [wire: string]: true };
 }
 
 export interface WorkflowJson extends GraphJson {

@@ -6,6 +6,16 @@ export interface CanvasHands {
   toCanvas(screen: Spot): Spot;
   middle(): Spot;
   pointer(): Spot;
+  /** Where things stand and how large they are, by id. */
+  boxes(ids: string[]): Record<string, { x: number; y: number; width: number; height: number }>;
+  /** Ids of all that stands here: nodes, frames, notes. */
+  all(): string[];
+  /** New places, as one command. */
+  put(spots: Record<string, Spot>, label?: string): void;
+  /** Bring a thing into view, if it is not. */
+  reveal(id: string): void;
+  /** The keyboard goes on from this node, or from a socket of it. */
+  focus(id: string, socket?: string): void;
 }
 
 const still: CanvasHands = {
@@ -13,6 +23,11 @@ const still: CanvasHands = {
   toCanvas: (spot) => spot,
   middle: () => ({ x: 0, y: 0 }),
   pointer: () => ({ x: 0, y: 0 }),
+  boxes: () => ({}),
+  all: () => [],
+  put: () => undefined,
+  reveal: () => undefined,
+  focus: () => undefined,
 };
 
 let hands: CanvasHands = still;

@@ -14,6 +14,20 @@ export interface Wiring {
 export interface PaletteRequest {
   at: Spot;
   wire?: Wiring;
+  /** The new node goes between these two; `why` says what would not fit without it. */
+  between?: { from: { node: string; output: string }; to: { node: string; slot: string }; why?: string };
+  /** The new node takes the place of this one. */
+  replace?: string;
+}
+
+/** One row of a menu; `null` is a line between two groups. */
+export type MenuRow = { label: string; keys?: string; run: () => void; disabled?: boolean } | null;
+
+/** A socket whose wire is being made with the keyboard. */
+export interface Linking {
+  node: string;
+  slot: string;
+  side: "source" | "target";
 }
 
 export interface Toast {
@@ -53,6 +67,14 @@ interface UiState {
   wiring: Wiring | null;
   /** Edges along the path under the pointer. */
   lit: ReadonlySet<string>;
+  menu: { at: Spot; label: string; rows: MenuRow[] } | null;
+  linking: Linking | null;
+  /** The next drag over the canvas cuts the wires it crosses. */
+  cutting: boolean;
+  /** The wire that the dragged node would go into. */
+  splicing: string | null;
+  /** The note or the frame whose words are being written. */
+  writing: string | null;
   set(patch: Partial<UiState>): void;
   togglePanel(panel: Panel): void;
   toast(text: string, kind?: Toast["kind"], action?: Toast["action"]): void;
@@ -90,6 +112,11 @@ export const useUi = create<UiState>((set, get) => ({
   toasts: [],
   wiring: null,
   lit: new Set(),
+  menu: null,
+  linking: null,
+  cutting: false,
+  splicing: null,
+  writing: null,
   set: (patch) => set(patch),
   togglePanel: (panel) => set({ panel: get().panel === panel ? null : panel }),
   toast: (text, kind = "info", action) => {

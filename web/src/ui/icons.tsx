@@ -43,6 +43,15 @@ const PATHS = {
   open: "M9 3h4v4M13 3L7.5 8.5M6.5 3.5H3v9.5h9.5V9.5",
   memory: "M4.5 4.5h7v7h-7zM6.5 2.5v2M9.5 2.5v2M6.5 11.5v2M9.5 11.5v2M2.5 6.5h2M2.5 9.5h2M11.5 6.5h2M11.5 9.5h2",
   settings: "M2.5 4.5h6M11.5 4.5h2M2.5 11.5h2M7.5 11.5h6M10 6.2a1.7 1.7 0 1 0 0-3.4 1.7 1.7 0 0 0 0 3.4M6 13.2a1.7 1.7 0 1 0 0-3.4 1.7 1.7 0 0 0 0 3.4",
+  alignLeft: "M2.5 2v12M5 4.5h8v2.5H5zM5 9h5v2.5H5z",
+  alignCentre: "M8 2v12M3.5 4.5h9v2.5h-9zM5 9h6v2.5H5z",
+  alignRight: "M13.5 2v12M3 4.5h8v2.5H3zM6 9h5v2.5H6z",
+  alignTop: "M2 2.5h12M4.5 5h2.5v8H4.5zM9 5h2.5v5H9z",
+  alignMiddle: "M2 8h12M4.5 3.5h2.5v9H4.5zM9 5h2.5v6H9z",
+  alignBottom: "M2 13.5h12M4.5 3h2.5v8H4.5zM9 6h2.5v5H9z",
+  spreadX: "M2.5 2.5v11M13.5 2.5v11M6.5 5h3v6h-3z",
+  spreadY: "M2.5 2.5h11M2.5 13.5h11M5 6.5h6v3H5z",
+  frame: "M2.5 3.5h11v9h-11zM2.5 6h11",
 } as const;
 
 export type IconName = keyof typeof PATHS;

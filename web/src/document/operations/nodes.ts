@@ -52,7 +52,10 @@ export function removeNodes(document: WorkflowJson, scope: string, names: string
     if (gone.has(parseEnd(from).node)) puts.push({ path: [...rootOf(scope), "outputs", name] });
   }
   for (const name of names) {
-    puts.push({ path: nodePut(scope, name) }, { path: ["view", "nodes", viewKey(scope, name)] });
+    puts.push({ path: nodePut(scope, name) }, { path: ["view", "nodes", viewKey(scope, name)] }, { path: ["view", "collapsed", viewKey(scope, name)] });
+  }
+  for (const key of Object.keys(document.view?.stubs ?? {})) {
+    if (names.some((name) => key.startsWith(`${viewKey(scope, name)}|`))) puts.push({ path: ["view", "stubs", key] });
   }
   return { label: names.length === 1 ? `delete ${names[0]}` : `delete ${names.length} nodes`, puts };
 }
@@ -128,6 +131,14 @@ export function rename(document: WorkflowJson, scope: string, from: string, want
   }
   const spot = document.view?.nodes?.[viewKey(scope, from)];
   if (spot) puts.push({ path: ["view", "nodes", viewKey(scope, from)] }, spotPut(scope, to, spot));
+  if (document.view?.collapsed?.[viewKey(scope, from)]) {
+    puts.push({ path: ["view", "collapsed", viewKey(scope, from)] }, { path: ["view", "collapsed", viewKey(scope, to)], value: true });
+  }
+  for (const key of Object.keys(document.view?.stubs ?? {})) {
+    const start = `${viewKey(scope, from)}|`;
+    if (!key.startsWith(start)) continue;
+    puts.push({ path: ["view", "stubs", key] }, { path: ["view", "stubs", `${viewKey(scope, to)}|${key.slice(start.length)}`], value: true });
+  }
   return { label: `rename to ${to}`, puts };
 }
 
