@@ -257,7 +257,8 @@ function useKeys(): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       const ui = useUi.getState();
-      const dialog = document.querySelector("dialog[open]") !== null;
+      // A palette that is still on its way is a dialog already: what is typed now is meant for it.
+      const dialog = document.querySelector("dialog[open]") !== null || !!ui.palette || !!ui.linking || ui.commands || !!ui.menu;
       const keys = keysOf(event);
       if ((event.key === "ContextMenu" || (event.key === "F10" && event.shiftKey)) && !dialog && !typing(event.target)) {
         event.preventDefault();

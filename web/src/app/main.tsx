@@ -32,6 +32,8 @@ async function start(wait = FIRST_WAIT): Promise<void> {
   watchDocument();
   watch();
   planSoon();
+  // Fetched when nothing else is: the first Space opens at once.
+  setTimeout(() => void Promise.all([import("../panels/Palette"), import("../panels/CommandPalette"), import("../panels/Connect")]), 400);
 }
 
 const root = document.getElementById("root");

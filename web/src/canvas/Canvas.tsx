@@ -15,6 +15,7 @@ import { setCanvas } from "../state/canvas";
 import { specsNow, useCatalogue } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow, tabOf, useDocument } from "../state/document";
 import { remember, useUi, type Wiring } from "../state/ui";
+import "./canvas.css";
 import { around } from "./arrange";
 import { CutLine, useCutting } from "./CutLine";
 import { wireUnder } from "./cutting";

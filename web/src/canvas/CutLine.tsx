@@ -19,6 +19,7 @@ export function useCutting(box: RefObject<HTMLElement | null>) {
   const ready = useUi((state) => state.cutting);
   const [line, setLine] = useState<Spot[] | null>(null);
   const drawn = useRef<Spot[] | null>(null);
+  const listening = useRef<AbortController | null>(null);
   const cut = useRef(0);
   const mine = (event: { button: number; ctrlKey: boolean; altKey: boolean; metaKey: boolean }) =>
     (event.button === 2 && (event.ctrlKey || event.altKey || event.metaKey)) || (event.button === 0 && useUi.getState().cutting);
@@ -36,8 +37,7 @@ export function useCutting(box: RefObject<HTMLElement | null>) {
     const held = drawn.current;
     drawn.current = null;
     setLine(null);
-    window.removeEventListener("pointermove", move);
-    window.removeEventListener("pointerup", end);
+    listening.current?.abort();
     if (!held || !box.current) return;
     cut.current = held.length > 2 ? performance.now() : 0;
     useUi.getState().set({ cutting: false });
@@ -56,8 +56,10 @@ export function useCutting(box: RefObject<HTMLElement | null>) {
       event.stopPropagation();
       event.preventDefault();
       drawn.current = [{ x: event.clientX, y: event.clientY }];
-      window.addEventListener("pointermove", move);
-      window.addEventListener("pointerup", end);
+      listening.current = new AbortController();
+      const { signal } = listening.current;
+      window.addEventListener("pointermove", move, { signal });
+      window.addEventListener("pointerup", end, { signal });
     },
     onMouseDown: (event: React.MouseEvent) => {
       if (mine(event)) event.stopPropagation();

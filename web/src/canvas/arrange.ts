@@ -65,3 +65,12 @@ export function holds(frame: Box, other: Box): boolean {
   const y = other.y + other.height / 2;
   return x >= frame.x && x <= frame.x + frame.width && y >= frame.y && y <= frame.y + frame.height;
 }
+
+/** The nearest place below where a box of this size covers none of the others. */
+export function clear(box: Box, others: Box[], gap = 24): Spot {
+  let { y } = box;
+  const covers = (other: Box) =>
+    box.x < other.x + other.width + gap && other.x < box.x + box.width + gap && y < other.y + other.height + gap && other.y < y + box.height + gap;
+  for (let found = others.find(covers), turns = 0; found && turns < 1000; found = others.find(covers), turns++) y = found.y + found.height + gap;
+  return { x: box.x, y };
+}

@@ -4,7 +4,7 @@ import { wiresInto, wiresOf } from "../document/wires";
 import { canvas } from "../state/canvas";
 import { documentNow, graphNow, perform, scopeNow } from "../state/document";
 import { useUi } from "../state/ui";
-import type { Box } from "./arrange";
+import { type Box, clear } from "./arrange";
 import { type AnyNode, boxOf } from "./deck";
 
 type Way = "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown";
@@ -180,8 +180,12 @@ export function useCanvasKeys(box: RefObject<HTMLElement | null>, drawn: RefObje
         return true;
       }
       if (key === " ") {
-        const held = boxOf(drawn.current.find((other) => other.id === node.dataset.id) ?? ({ position: { x: 0, y: 0 } } as AnyNode));
-        useUi.getState().set({ palette: { at: { x: held.x + held.width + 64, y: held.y + 20 } } });
+        const held = drawn.current.find((other) => other.id === node.dataset.id);
+        if (!held) return false;
+        const box = boxOf(held);
+        const others = drawn.current.filter((other) => other.type !== "frame").map(boxOf);
+        const spot = clear({ x: box.x + box.width + 64, y: box.y, width: box.width, height: 160 }, others);
+        useUi.getState().set({ palette: { at: { x: spot.x, y: spot.y + 20 } } });
         return true;
       }
       return false;

@@ -66,7 +66,7 @@ export function CommandPalette() {
 
 export function CheatSheet() {
   const close = () => useUi.getState().set({ cheatSheet: false });
-  const groups = ["Run", "Edit", "View", "File", "Help"] as const;
+  const groups = ["Run", "Edit", "Arrange", "View", "File", "Help"] as const;
   const hands: [string, string][] = [
     ["Double-click the canvas", "add a node"],
     ["Drop a wire on the canvas", "add what fits, wired"],

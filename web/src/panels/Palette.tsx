@@ -5,9 +5,10 @@ import { chain, type Command as Edit } from "../document/commands";
 import { addNode, connect, converters, graphAt, replaceNode, splice, through } from "../document/operations";
 import { fit, nameOf, socketType, specOf, type Specs, typeFrom, typeText } from "../document/specs";
 import { endText } from "../document/wires";
-import type { NodeSpec, WorkflowJson } from "../protocol/types";
+import type { NodeSpec, Spot, WorkflowJson } from "../protocol/types";
 import { canvas } from "../state/canvas";
-import { freeSlot } from "../canvas/geometry";
+import { clear } from "../canvas/arrange";
+import { freeSlot, shapeOf } from "../canvas/geometry";
 import { useCatalogue } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow, useDocument } from "../state/document";
 import { type PaletteRequest, say, useUi, type Wiring } from "../state/ui";
@@ -141,7 +142,7 @@ function place(spec: NodeSpec, request: PaletteRequest, specs: Specs): string | 
     return made ? replace : null;
   }
   if (between) {
-    const made = splice(documentNow(), specs, scope, between.from, between.to, spec.id, spot);
+    const made = splice(documentNow(), specs, scope, between.from, between.to, spec.id, midway(spec, between) ?? spot);
     if (!made) return null;
     perform(made);
     useUi.getState().set({ selected: [made.name] });
@@ -160,4 +161,14 @@ function place(spec: NodeSpec, request: PaletteRequest, specs: Specs): string | 
   perform(chain(documentNow(), added.label, () => added, join));
   useUi.getState().set({ selected: [added.name] });
   return added.name;
+}
+
+/** Between the two nodes, where nothing is covered. */
+function midway(spec: NodeSpec, { from, to }: NonNullable<PaletteRequest["between"]>): Spot | null {
+  const { [from.node]: a, [to.node]: b } = canvas().boxes([from.node, to.node]);
+  if (!a || !b) return null;
+  const { width, height } = shapeOf({ type: spec.id, inputs: {} }, spec);
+  const box = { x: (a.x + a.width + b.x - width) / 2, y: Math.min(a.y, b.y), width, height };
+  const others = Object.entries(canvas().boxes(canvas().all())).filter(([id]) => !id.startsWith("#frame/"));
+  return clear(box, others.map(([, other]) => other));
 }

@@ -33,6 +33,8 @@ export function Dialog(props: { label: string; className?: string; onClose: () =
     const dialog = box.current;
     const before = document.activeElement;
     dialog?.showModal();
+    // The browser would take the first thing that can have the focus, a list's own frame, say.
+    dialog?.querySelector<HTMLElement>("[cmdk-input], [data-first]")?.focus();
     return () => {
       dialog?.close();
       if (before instanceof HTMLElement) before.focus({ preventScroll: true });

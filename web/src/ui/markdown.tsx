@@ -63,7 +63,7 @@ function blocks(lines: string[]): ReactNode[] {
   return made;
 }
 
-const MARKS = /`([^`]+)`|\*\*(.+?)\*\*|__(.+?)__|\*([^*\s][^*]*)\*|_([^_\s][^_]*)_|\[([^\]]+)\]\(([^)\s]+)\)|(https?:\/\/[^\s<>()]+)/;
+const MARKS = /`([^`]+)`|\*\*(.+?)\*\*|\b__(.+?)__\b|\*([^*\s][^*]*)\*|(?<!\w)_([^_\s][^_]*)_(?!\w)|\[([^\]]+)\]\(([^)\s]+)\)|(https?:\/\/[^\s<>()]+)/;
 
 function inline(text: string): ReactNode[] {
   const made: ReactNode[] = [];
