@@ -158,10 +158,10 @@ export function fit(source: TypeJson, target: TypeJson, specs: Specs): Answer {
     return one.fit === "no" && many ? fit(many, item, specs) : one;
   }
   if ("variable" in to && to.variable) return { fit: "fits", why: "" };
+  if (to.name === "any") return { fit: "fits", why: "" };
   if (("variable" in from && from.variable) || from.name === "any") {
     return { fit: "unknown", why: "what the wire carries is only known when it is there" };
   }
-  if (to.name === "any") return { fit: "fits", why: "" };
   const inner = (type: typeof from): TypeJson => ("args" in type && type.args?.[0]) || ANY;
   if (from.name === "list" && to.name === "list") return fit(inner(from), inner(to), specs);
   if (from.name === "list") {
@@ -171,11 +171,21 @@ export function fit(source: TypeJson, target: TypeJson, specs: Specs): Answer {
     return { fit: "no", why: `the socket takes a ${typeText(target)}, the wire carries one ${from.name}` };
   }
   const said: Fit | undefined = specs.connect[from.name]?.[to.name];
-  const answer: Fit = said ?? (from.name === to.name ? "fits" : to.name === "choice" && from.name === "str" ? "unknown" : "no");
+  const answer: Fit = chosen(from, to) ?? said ?? (from.name === to.name ? "fits" : "no");
   if (answer === "fits" && from.optional && !to.optional) {
     return { fit: "unknown", why: `the wire may carry nothing, ${to.name} is required` };
   }
   return { fit: answer, why: answer === "no" ? `the wire carries ${from.name}, the socket takes ${to.name}` : "" };
+}
+
+/** Choices fit by what they offer, which the table of names cannot say. */
+function chosen(from: Exclude<TypeJson, string>, to: Exclude<TypeJson, string>): Fit | null {
+  const [has, takes] = [from.choices, to.choices];
+  if ((to.name === "choice" || to.name === "variant") && from.name === to.name && has && takes) {
+    return has.every((choice) => takes.includes(choice)) ? "fits" : to.name === "choice" ? "unknown" : "no";
+  }
+  if (to.name === "choice" && ["str", "int", "choice"].includes(from.name)) return "unknown";
+  return from.name === "choice" && to.name === "str" ? "fits" : null;
 }
 
 /** Does the input have a socket, does it have a widget? */
