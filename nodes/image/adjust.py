@@ -2,76 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 from engine.errors import refuse
 from engine.node import Help, Range, node
-from engine.sockets import copy, same
+from engine.sockets import copy
 from nodes.image.filters import gaussian
 from nodes.types import Image, Mask
-
-if TYPE_CHECKING:
-    import torch
 
 SAME_SIZE = [copy(f"image.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")]
 Share = Annotated[float, Range(0, 1, 0.01)]
 Radius = Annotated[float, Range(0.1, 200, 0.1, soft=(0.5, 20)), Help("Standard deviation in pixels.")]
-Mode = Literal["normal", "multiply", "screen", "overlay", "add", "difference", "lighten", "darken"]
-
-
-@node(
-    "image.blend",
-    output="image",
-    lane="cpu",
-    facts=[same("width", "image", "other", "mask"), same("height", "image", "other", "mask"), *SAME_SIZE],
-    aliases=["ImageBlend", "ImageCompositeMasked"],
-)
-def blend(
-    image: Image,
-    other: Image,
-    amount: Annotated[Share, Help("0 is the first picture, 1 the second laid on it in full.")] = 0.5,
-    mode: Mode = "normal",
-    mask: Annotated[Mask | None, Help("Where the second picture acts, 1 = fully.")] = None,
-) -> Image:
-    """Lay a second picture on the first; one picture goes with every picture of the other batch."""
-    below, above = image.pixels, other.pixels.to(image.pixels.device)
-    check_alike(below, above, "other")
-    layered = _layer(below, above, mode).clamp(0, 1)
-    if mask is None:
-        return Image(below + (layered - below) * amount)
-    check_alike(below, mask.alpha[..., None], "mask")
-    return Image(below + (layered - below) * (amount * mask.alpha.to(below.device)[..., None]))
-
-
-def check_alike(first: torch.Tensor, second: torch.Tensor, socket: str) -> None:
-    """Refuse two stacks of pictures that differ in size, or in number when neither has just one."""
-    if first.shape[1:3] != second.shape[1:3]:
-        (height, width), (to_height, to_width) = first.shape[1:3], second.shape[1:3]
-        message = f"'{socket}' is {to_width}×{to_height}, the other {width}×{height}"
-        raise refuse(message, socket=socket, mend="resize one of them")
-    if len(first) != len(second) and 1 not in (len(first), len(second)):
-        raise refuse(
-            f"'{socket}' has {len(second)} items, the other {len(first)}", socket=socket, mend="use one, or as many"
-        )
-
-
-def _layer(below: torch.Tensor, above: torch.Tensor, mode: str) -> torch.Tensor:
-    """The separable blend modes of the W3C's "Compositing and Blending", section 10."""
-    import torch
-
-    if mode == "multiply":
-        return below * above
-    if mode == "screen":
-        return below + above - below * above
-    if mode == "overlay":
-        return torch.where(below <= 0.5, 2 * below * above, 1 - 2 * (1 - below) * (1 - above))
-    if mode == "add":
-        return below + above
-    if mode == "difference":
-        return (below - above).abs()
-    if mode == "lighten":
-        return torch.maximum(below, above)
-    return torch.minimum(below, above) if mode == "darken" else above.expand_as(below + above)
 
 
 @node("image.invert", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageInvert"])

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from engine.errors import refuse
+
 if TYPE_CHECKING:
     import torch
 
 Method = Literal["lanczos", "bicubic", "bilinear", "area", "nearest"]
 MAX_PIXELS = 2**28  # of one result, batch and all: 3 GiB in float32
+
+
+def check_alike(first: torch.Tensor, second: torch.Tensor, socket: str) -> None:
+    """Refuse two stacks of pictures that differ in size, or in number when neither has just one."""
+    if first.shape[1:3] != second.shape[1:3]:
+        (height, width), (to_height, to_width) = first.shape[1:3], second.shape[1:3]
+        message = f"'{socket}' is {to_width}×{to_height}, the other {width}×{height}"
+        raise refuse(message, socket=socket, mend="resize one of them")
+    if len(first) != len(second) and 1 not in (len(first), len(second)):
+        raise refuse(
+            f"'{socket}' has {len(second)} items, the other {len(first)}", socket=socket, mend="use one, or as many"
+        )
 
 
 def resample(pixels: torch.Tensor, width: int, height: int, method: str) -> torch.Tensor:

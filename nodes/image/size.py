@@ -54,7 +54,13 @@ def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     return {"image": {**facts, "width": width, "height": height}}
 
 
-@node("image.resize", output="image", lane="cpu", facts=[rule("nodes.image.size:resize_facts")], aliases=["ImageScale"])
+@node(
+    "image.resize",
+    output="image",
+    lane="cpu",
+    facts=[rule("nodes.image.size:resize_facts")],
+    aliases=["ImageScale", "ResizeAndPadImage", "CenterCropImages"],
+)
 def resize(
     image: Image, width: Size = 512, height: Size = 512, method: Method = "lanczos", fit: Fit = "stretch"
 ) -> Image:
@@ -67,6 +73,47 @@ def resize(
     if fit == "inside":
         return Image(pixels)
     return Image(_centred(pixels, width, height, 0.0))
+
+
+By = Literal["megapixels", "longest side", "shortest side", "width", "height"]
+
+
+def fitted(width: int, height: int, by: str, size: float, multiple: int) -> tuple[int, int]:
+    """The size of the same shape by one measure, each side rounded to a multiple."""
+    goal = {"longest side": max(width, height), "shortest side": min(width, height), "width": width, "height": height}
+    factor = (size * 2**20 / (width * height)) ** 0.5 if by == "megapixels" else size / goal[by]
+    across, down = (max(multiple, round(side * factor / multiple) * multiple) for side in (width, height))
+    return across, down
+
+
+def resize_to_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
+    """The facts of a picture resized by one measure."""
+    image, by, size, multiple = facts_of(inputs["image"]), *(inputs[name] for name in ("by", "size", "multiple"))
+    facts = {"batch": image["batch"]} if "batch" in image else {}
+    if "width" in image and "height" in image and not any(isinstance(one, Ref) for one in (by, size, multiple)):
+        facts["width"], facts["height"] = fitted(image["width"], image["height"], by, size, multiple)
+    return {"image": facts}
+
+
+@node(
+    "image.resize_to",
+    output="image",
+    lane="cpu",
+    facts=[rule("nodes.image.size:resize_to_facts")],
+    aliases=["ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ImageResizeLongestSide", "megapixels"],
+)
+def resize_to(
+    image: Image,
+    by: By = "megapixels",
+    size: Annotated[float, Range(0.01, 16_384, 0.01), Help("In megapixels of 1024 × 1024, or in pixels.")] = 1.0,
+    multiple: Annotated[int, Range(1, 256, 1), Help("Each side becomes a multiple of this: 8 suits a VAE.")] = 8,
+    method: Method = "lanczos",
+) -> Image:
+    """The same shape at another size, given by one measure; rounding to the multiple bends it by less than that."""
+    batch, height, width = image.pixels.shape[:3]
+    across, down = fitted(width, height, by, size, multiple)
+    _check_room(batch, across, down)
+    return Image(resample(image.pixels, across, down, method))
 
 
 @node("image.scale", output="image", lane="cpu", aliases=["ImageScaleBy"])
@@ -99,7 +146,7 @@ def _centred(pixels: torch.Tensor, width: int, height: int, value: float) -> tor
     output="image",
     lane="cpu",
     facts=[copy("width", "image.width"), copy("height", "image.height"), copy("image.batch", "image.batch")],
-    aliases=["ImageCrop"],
+    aliases=["ImageCrop", "cut"],
 )
 def crop(image: Image, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: Size = 512) -> Image:
     """The rectangle whose left upper corner is (x, y)."""
@@ -113,16 +160,21 @@ def crop(image: Image, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: 
     return Image(image.pixels[:, y : y + height, x : x + width].contiguous())
 
 
-@node("image.pad", lane="cpu", aliases=["ImagePadForOutpaint"])
+@node("image.pad", lane="cpu", aliases=["ImagePadForOutpaint", "outpainting"])
 def pad(
     image: Image,
     left: Pixels = 0,
     top: Pixels = 0,
     right: Pixels = 0,
     bottom: Pixels = 0,
-    fill: Literal["gray", "black", "white", "edge"] = "gray",
+    fill: Literal["gray", "black", "white", "edge", "mirror"] = "gray",
+    feather: Annotated[int, Range(0, 1024, 1, soft=(0, 128)), Help("How far the mask reaches back into the old.")] = 0,
 ) -> Padded:
-    """A larger picture with room on its sides: one colour, or the border repeated; the mask says where it is new."""
+    """A larger picture with room on its sides: one colour, or the border repeated or mirrored.
+
+    The mask is 1 where it is new; with a feather it falls to 0 over so many pixels of the old picture, on the sides
+    that grew, so that what is drawn there goes over into it.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -130,11 +182,29 @@ def pad(
     _check_room(batch, width + left + right, height + top + bottom)
     if fill == "edge":
         pixels = F.pad(image.pixels.movedim(-1, 1), (left, right, top, bottom), mode="replicate").movedim(1, -1)
+    elif fill == "mirror":
+        rows, columns = _mirrored(-top, height + bottom, height), _mirrored(-left, width + right, width)
+        pixels = image.pixels[:, rows][:, :, columns]
     else:
         value = {"gray": 0.5, "black": 0.0, "white": 1.0}[fill]
         pixels = F.pad(image.pixels, (0, 0, left, right, top, bottom), value=value)
     old = torch.zeros(batch, height, width, device=image.pixels.device)
+    if feather:
+        x, y = torch.arange(width)[None] + 0.5, torch.arange(height)[:, None] + 0.5
+        near = torch.full((height, width), float(feather))
+        for grew, far in ((left, x), (right, width - x), (top, y), (bottom, height - y)):
+            if grew:
+                near = torch.minimum(near, far)
+        old += (1 - near / feather).to(old)
     return Padded(Image(pixels.contiguous()), Mask(F.pad(old, (left, right, top, bottom), value=1.0)))
+
+
+def _mirrored(first: int, last: int, length: int) -> torch.Tensor:
+    """Indices first..last of a line of `length` that goes on as in two mirrors."""
+    import torch
+
+    at = torch.arange(first, last) % (2 * length)
+    return torch.where(at < length, at, 2 * length - 1 - at)
 
 
 @node(
@@ -142,6 +212,7 @@ def pad(
     output="image",
     lane="cpu",
     facts=[copy(f"image.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")],
+    aliases=["ImageFlip", "mirror"],
 )
 def flip(image: Image, direction: Literal["horizontal", "vertical"] = "horizontal") -> Image:
     """Mirrored left to right, or top to bottom."""

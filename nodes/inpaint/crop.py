@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from engine.errors import refuse
 from engine.node import Help, Range, node
 from engine.sockets import Ref, copy, facts_of, rule, same
-from nodes.image.adjust import check_alike
-from nodes.image.filters import MAX_PIXELS, Method, resample
+from nodes.image.filters import MAX_PIXELS, Method, check_alike, resample
 from nodes.mask import grown
 from nodes.types import Image, Mask, Stitch
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.node import Help, Range, Seed, node
 from engine.run import Run
 from engine.sockets import copy, rule, same
-from nodes.image.adjust import check_alike
+from nodes.image.filters import check_alike
 from nodes.latent import mask_cells
 from nodes.mask import grown
 from nodes.types import VAE, Image, Latent, Mask

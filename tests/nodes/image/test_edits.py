@@ -9,7 +9,7 @@ from engine.memory import Memory
 from engine.numerics import Numerics
 from engine.sockets import Ref
 from nodes import mask
-from nodes.image import adjust, batch, size
+from nodes.image import adjust, batch, blend, size
 from nodes.image.filters import gaussian, resample
 from nodes.types import Image
 
@@ -128,26 +128,26 @@ def test_turning_and_mirroring_undo_themselves():
 )
 def test_every_blend_mode_is_its_formula(mode, result):
     below, above = plain(0.25, 0.25, 0.25), plain(0.75, 0.75, 0.75)
-    assert adjust.blend(below, above, 1.0, mode).pixels.unique().tolist() == pytest.approx([result])
-    halfway = adjust.blend(below, above, 0.5, mode).pixels.unique().tolist()
+    assert blend.blend(below, above, 1.0, mode).pixels.unique().tolist() == pytest.approx([result])
+    halfway = blend.blend(below, above, 0.5, mode).pixels.unique().tolist()
     assert halfway == pytest.approx([0.25 + (result - 0.25) / 2])
 
 
 def test_where_the_mask_is_zero_a_blend_changes_not_one_bit():
     below, above = picture(2), picture(1, seed=1)
     where = mask.rectangle(36, 24, 0, 0, 18, 24)
-    made = adjust.blend(below, above, 1.0, "normal", where).pixels
+    made = blend.blend(below, above, 1.0, "normal", where).pixels
     assert torch.equal(made[:, :, 18:], below.pixels[:, :, 18:])
     assert torch.allclose(made[:, :, :18], above.pixels[:, :, :18].expand(2, -1, -1, -1), atol=1e-6)
 
 
 def test_pictures_that_do_not_match_are_refused_on_the_socket_that_is_to_blame():
     with pytest.raises(WeftError, match="'other' is 36×20, the other 36×24"):
-        adjust.blend(picture(), picture(height=20))
+        blend.blend(picture(), picture(height=20))
     with pytest.raises(WeftError, match="'other' has 3 items, the other 2"):
-        adjust.blend(picture(2), picture(3))
+        blend.blend(picture(2), picture(3))
     with pytest.raises(WeftError) as caught:
-        adjust.blend(picture(), picture(), mask=mask.solid(16, 16))
+        blend.blend(picture(), picture(), mask=mask.solid(16, 16))
     assert caught.value.problem.where.socket == "mask"
 
 
