@@ -1,11 +1,16 @@
 import type {
   Catalogue,
+  Change,
   DeviceMemory,
+  Forecast,
+  ItemsRequest,
   Job,
+  JsonObject,
   Plan,
   Problem,
   SavedWorkflow,
   ServerState,
+  TrailPoint,
   WorkflowJson,
   WorkflowRow,
 } from "./types";
@@ -52,10 +57,17 @@ const upload = (file: Blob, name: string, more: Record<string, string> = {}): Fo
   return form;
 };
 
-export interface RunOptions {
+export interface RunOptions extends ItemsRequest {
   targets?: string[];
   again?: boolean;
   title?: string;
+}
+
+/** The graph of a job, of one of its items, or one that is sent along. */
+export interface ResultRef {
+  job?: string;
+  item?: number | null;
+  workflow?: WorkflowJson;
 }
 
 /** Every call the editor makes; `docs/http.md` describes the same paths for curl. */
@@ -70,6 +82,16 @@ export const api = {
   jobs: () => call<{ jobs: Job[] }>("GET", "/api/jobs"),
   job: (id: string) => call<Job>("GET", `/api/jobs/${path(id)}`),
   cancel: (id: string) => call<Job>("POST", `/api/jobs/${path(id)}/cancel`, {}),
+  cancelItems: (id: string, items: number[]) => call<Job>("POST", `/api/jobs/${path(id)}/cancel`, { items }),
+  retry: (id: string, items?: number[]) => call<Job>("POST", `/api/jobs/${path(id)}/retry`, items ? { items } : {}),
+  finish: (id: string, items: number[], set: JsonObject = {}) => call<Job>("POST", `/api/jobs/${path(id)}/finish`, { items, set }),
+  graph: (id: string, item?: number | null) =>
+    call<{ workflow: WorkflowJson }>("GET", `/api/jobs/${path(id)}/graph${item === undefined || item === null ? "" : `?item=${item}`}`),
+  diff: (a: ResultRef, b: ResultRef) => call<{ changes: Change[] }>("POST", "/api/diff", { a, b }),
+  trail: (workflow: WorkflowJson, to: string, signal?: AbortSignal) =>
+    call<{ points: TrailPoint[] }>("POST", "/api/trail", { workflow, to }, signal),
+  forecast: (workflow: WorkflowJson, items: ItemsRequest, signal?: AbortSignal) =>
+    call<Forecast>("POST", "/api/forecast", { workflow, ...items }, signal),
   move: (id: string, position: number) => call<unknown>("POST", `/api/jobs/${path(id)}/move`, { position }),
   queue: (change: { paused?: boolean; clear?: true }) => call<unknown>("POST", "/api/queue", change),
   history: (before?: number, limit = 60) =>

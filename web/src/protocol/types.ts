@@ -189,7 +189,85 @@ export interface Picture {
   height: number;
 }
 
+/** A picture that an item made, and where. */
+export interface ItemOutput extends Picture {
+  node: string;
+  output: string;
+  url: string;
+  kind: string;
+  name?: string | null;
+}
+
+/** One of a job's items: what it has of its own, and what it made. */
+export interface Item {
+  index: number;
+  set: JsonObject;
+  label: string;
+  state: JobState;
+  outputs: ItemOutput[];
+  fraction: number;
+  values?: JsonObject | null;
+  files?: string[] | null;
+  started?: number | null;
+  finished?: number | null;
+  error?: Problem | null;
+  problems?: Problem[] | null;
+}
+
+/** Up to three axes, the last running fastest. */
+export interface SweepJson {
+  axes: { to: string[]; values: Json[]; label?: string | null }[];
+}
+
+export interface BatchJson {
+  count: number;
+  seed: string | string[];
+  policy: "increment" | "random" | "fixed";
+}
+
+/** What makes a job one with items. */
+export interface ItemsRequest {
+  set?: JsonObject;
+  batch?: BatchJson;
+  sweep?: SweepJson;
+  rows?: JsonObject[];
+  stop?: Record<string, number>;
+  front?: boolean;
+}
+
+/** What items would cost: their steps, and how many of those have to be run, what is shared counted once. */
+export interface Forecast {
+  items: number;
+  looked: number;
+  steps: number;
+  todo: number;
+  nodes: number;
+  run: number;
+  seconds?: number | null;
+  problems: Problem[];
+}
+
+/** A value that was tried with all else equal, and what it gave. */
+export interface TrailPoint extends Picture {
+  value: Json;
+  job: string;
+  url: string;
+  at: number;
+  item?: number | null;
+}
+
+export interface Change {
+  what: string;
+  before: Json;
+  after: Json;
+}
+
 export interface Job {
+  counts?: Record<string, number>;
+  items?: Item[];
+  sweep?: SweepJson | null;
+  stop?: Record<string, number> | null;
+  of?: string | null;
   id: string;
   state: JobState;
   title?: string;
