@@ -24,6 +24,7 @@ from engine.server.shapes import (
     Diff,
     DiffRequest,
     FinishRequest,
+    Forecast,
     GraphShape,
     Health,
     ItemsRequest,
@@ -205,6 +206,11 @@ class AsyncClient:
         """Earlier results whose graph is equal but for one input."""
         body = TrailRequest(document(workflow), to, dict(parameters or {}))
         return sure(Trail, await self._ask(Trail, "POST", "/api/trail", body)).points
+
+    async def forecast(self, workflow: Document, parameters: Mapping[str, Any] | None = None, **more: Any) -> Forecast:
+        """What `submit` with the same fields would run; what items share is counted once."""
+        body = JobRequest(document(workflow), dict(parameters or {}), **more)
+        return sure(Forecast, await self._ask(Forecast, "POST", "/api/forecast", body))
 
     # -- tabs
 

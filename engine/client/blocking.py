@@ -16,6 +16,7 @@ from engine.server.shapes import (
     Blob,
     ChangeShape,
     Checked,
+    Forecast,
     Health,
     JobShape,
     MemoryShape,
@@ -154,6 +155,10 @@ class Client:
     def trail(self, workflow: Document, to: str, parameters: Mapping[str, Any] | None = None) -> list[TrailPoint]:
         """Earlier results whose graph is equal but for one input."""
         return self._do(self._client.trail(workflow, to, parameters))
+
+    def forecast(self, workflow: Document, parameters: Mapping[str, Any] | None = None, **more: Any) -> Forecast:
+        """What `submit` with the same fields would run; what items share is counted once."""
+        return self._do(self._client.forecast(workflow, parameters, **more))
 
     def tabs(self) -> list[Tab]:
         """Every tab that is open."""

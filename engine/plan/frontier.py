@@ -213,6 +213,15 @@ class Frontier(Forward):
                 live.resumed = index + 1
                 return
 
+    def checkpoints(self, live: Live) -> tuple[str, ...]:
+        """Ids of a stepped node's checkpoints, one a step, also where it need not run; nothing for any other node."""
+        if live.spec.steps and not live.checkpoints and live.inputs is not None and not live.blockers:
+            try:
+                self._find_checkpoint(live)
+            except Exception:  # what is wrong with it is told where it runs
+                return ()
+        return live.checkpoints
+
     def _mark(self, live: Live, status: str) -> None:
         if live.status != status:
             live.status = status

@@ -440,6 +440,23 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a job with items would cost: `todo` of all denoise `steps` and `run` of all `nodes` would be computed.
+
+    What items share counts once. The first `looked` items were planned; the figures of the others go on like theirs.
+    """
+
+    items: int
+    looked: int
+    steps: int
+    todo: int
+    nodes: int
+    run: int
+    seconds: float | None
+    problems: list[ProblemShape]
+
+
+@dataclass(frozen=True)
 class TrailRequest:
     """A workflow as it stands, and the input (`node.input`, or a parameter) whose earlier values are asked for."""
 

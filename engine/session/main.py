@@ -126,11 +126,23 @@ class Session:
         again: bool = False,
     ) -> tuple[Plan, dict[str, int]]:
         """The plan, and the seeds that the next run will have, by `node.input`."""
+        frontier, drawn = self.look(workflow, parameters, targets, again=again)
+        return frontier.snapshot(), drawn
+
+    def look(
+        self,
+        workflow: Workflow,
+        parameters: Mapping[str, Any] | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+    ) -> tuple[Frontier, dict[str, int]]:
+        """The living plan that `foresee` makes a picture of, and the seeds of the next run."""
         workflow, graph, drawn = self.prepare(workflow, parameters)
         setting = self.engine.setting(
             nonce="plan", flow=flow_name(workflow), again=again, places=self._places(workflow)
         )
-        return Frontier(graph, setting, targets).snapshot(), drawn
+        return Frontier(graph, setting, targets), drawn
 
     def _places(self, workflow: Workflow) -> Places:
         """The places with the workflow's own folder beside them."""

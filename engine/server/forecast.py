@@ -1,0 +1,111 @@
+"""Forecast: what a job with items would cost before it is sent. What items share is counted once, as it will be run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from engine.errors import WeftError
+from engine.plan import Frontier
+from engine.server import items
+from engine.server.codec import decode
+from engine.server.house import House
+from engine.server.routing import route
+from engine.server.shapes import Forecast, JobRequest, ProblemShape
+from engine.session import Session
+from engine.workflow import Workflow, from_json
+
+LOOK = 64  # items that are planned one by one; the cost of more is taken to go on like theirs
+
+
+@dataclass
+class Tally:
+    """What has been counted: steps by the ids that they would leave, nodes by their keys."""
+
+    steps: int = 0
+    todo: set[str] = field(default_factory=set)
+    nodes: set[str] = field(default_factory=set)
+    run: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    measured: bool = True
+
+    def add(self, frontier: Frontier) -> None:
+        """Count one item's plan."""
+        for live in frontier.lives.values():
+            status = frontier.status(live)
+            if status not in ("hit", "saved", "run", "maybe"):
+                continue
+            checkpoints = frontier.checkpoints(live)
+            self.steps += len(checkpoints)
+            name = live.key or live.path
+            self.nodes.add(name)
+            if status in ("hit", "saved"):
+                continue
+            ahead = set(checkpoints[live.resumed :])
+            new = ahead - self.todo
+            self.todo |= ahead
+            if name in self.run:
+                continue
+            self.run.add(name)
+            expected = frontier.reasons.seconds(live) if status == "run" else None
+            if expected is None:
+                self.measured = False
+            else:
+                self.seconds += expected * (len(new) / len(ahead) if ahead else 1.0)
+
+
+@route("POST", "/api/forecast", Forecast, takes=JobRequest)
+async def forecast(house: House, request: web.Request, body: JobRequest) -> Forecast:
+    """What `POST /api/jobs` with this body would run: items, denoise steps, seconds; what is shared counted once."""
+    session = await house.session()
+    return await asyncio.to_thread(_forecast, session, body)
+
+
+def _forecast(session: Session, body: JobRequest) -> Forecast:
+    workflow = from_json(body.workflow)
+    values = {**body.set, **body.parameters}
+    try:
+        base, _ = session.settle(workflow, values, items.names(body))
+        registry = session.engine.registry
+        found = items.expand(body, base, registry)
+        stop = items.stops(body.stop or {}, base, registry)
+        targets = body.targets
+        if stop and targets is None:
+            targets = items.unsaved(base.with_parameters({**stop, **found[0].set}), registry)
+    except WeftError as error:
+        return Forecast(0, 0, 0, 0, 0, 0, None, [decode(ProblemShape, one.to_json()) for one in error.problems])
+    own = [{**stop, **item.set} for item in found]
+    return _count(session, base, own, targets)
+
+
+def _count(
+    session: Session, base: Workflow, own: Sequence[Mapping[str, Any]], targets: Sequence[str] | None
+) -> Forecast:
+    tally = Tally()
+    problems: list[ProblemShape] = []
+    for values in own[:LOOK]:
+        try:
+            frontier, _ = session.look(base.with_parameters(values), None, targets)
+        except WeftError as error:
+            problems += [decode(ProblemShape, one.to_json()) for one in error.problems]
+            continue
+        problems += [decode(ProblemShape, one.to_json()) for one in frontier.problems]
+        tally.add(frontier)
+        if len(problems) >= 20:
+            break
+    looked = min(len(own), LOOK)
+    scale = len(own) / max(1, looked)
+    return Forecast(
+        items=len(own),
+        looked=looked,
+        steps=round(tally.steps * scale),
+        todo=round(len(tally.todo) * scale),
+        nodes=round(len(tally.nodes) * scale),
+        run=round(len(tally.run) * scale),
+        seconds=tally.seconds * scale if tally.measured else None,
+        problems=problems[:20],
+    )
