@@ -7,7 +7,7 @@ import { Canvas } from "../canvas/Canvas";
 import { withSpots } from "../canvas/layout";
 import { Form, History, Models, Problems, Queue, Workflows } from "../panels/Lists";
 import { Inspector } from "../panels/Inspector";
-import { Rooms } from "../panels/Rooms";
+import { CullPanel, Rooms, SweepPanel } from "../panels/Rooms";
 import { RunBar, progress } from "../panels/RunBar";
 import { commandById, COMMANDS, keysOf, toggleTheme } from "../panels/commands";
 import { copySelected, deleteSelected, pasteText } from "../panels/edit";
@@ -34,6 +34,8 @@ const PANELS: { id: Panel; icon: IconName; title: string; body: () => React.Reac
   { id: "workflows", icon: "folder", title: "Workflows", body: () => <Workflows /> },
   { id: "form", icon: "form", title: "Form", body: () => <Form /> },
   { id: "history", icon: "history", title: "History", body: () => <History /> },
+  { id: "sweep", icon: "grid", title: "Sweep", body: () => <SweepPanel /> },
+  { id: "cull", icon: "dice", title: "Look at many seeds", body: () => <CullPanel /> },
   { id: "queue", icon: "queue", title: "Queue", body: () => <Queue /> },
   { id: "models", icon: "models", title: "Models", body: () => <Models /> },
   { id: "problems", icon: "problems", title: "Problems", body: () => <Problems /> },
@@ -69,7 +71,9 @@ export function App() {
             <h2>{open.title}</h2>
             <IconButton icon="close" label={`Close ${open.title}`} onClick={() => useUi.getState().set({ panel: null })} />
           </header>
-          <div className="body">{open.body()}</div>
+          <div className="body">
+            <Suspense>{open.body()}</Suspense>
+          </div>
         </aside>
       ) : null}
       <main>

@@ -2,9 +2,25 @@ import { lazy, Suspense } from "react";
 import { useUi } from "../state/ui";
 
 const Painter = lazy(() => import("./painter/Painter").then((room) => ({ default: room.Painter })));
+const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room.Sheet })));
+const WidgetMenu = lazy(() => import("./widget/WidgetMenu").then((room) => ({ default: room.WidgetMenu })));
+const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
+
+export const SweepPanel = lazy(() => import("./sweep/SweepPanel").then((room) => ({ default: room.SweepPanel })));
+export const CullPanel = lazy(() => import("./sweep/CullPanel").then((room) => ({ default: room.CullPanel })));
 
 /** What opens over the page, each fetched when it is first asked for. */
 export function Rooms() {
   const painting = useUi((state) => state.painting);
-  return <Suspense>{painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}</Suspense>;
+  const sheet = useUi((state) => state.sheet);
+  const menu = useUi((state) => state.menu);
+  const trail = useUi((state) => state.trail);
+  return (
+    <Suspense>
+      {sheet ? <Sheet /> : null}
+      {painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}
+      {menu ? <WidgetMenu menu={menu} /> : null}
+      {trail ? <Trail key={`${trail.node}.${trail.input}`} ask={trail} /> : null}
+    </Suspense>
+  );
 }

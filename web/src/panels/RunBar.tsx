@@ -1,3 +1,4 @@
+import { countOf } from "../run/items";
 import { duration, forecastLine } from "../run/state";
 import { interrupt, run } from "../state/actions";
 import { useRun } from "../state/run";
@@ -58,8 +59,20 @@ export function RunBar() {
 
 type Run = ReturnType<typeof useRun.getState>["run"];
 
-/** Steps done, the one under way counted by its own progress. */
+/** How far the job is: its items, and of the one under way its steps. */
 export function progress(held: Run): number {
+  const count = itemsOf(held);
+  return count ? Math.min(1, ((held.items?.over ?? 0) + (held.state === "running" ? stepsDone(held) : 0)) / count) : stepsDone(held);
+}
+
+/** How many items the job has; 0 for a plain one. */
+function itemsOf(held: Run): number {
+  const job = useRun.getState().queue.find((item) => item.id === held.job);
+  return job ? countOf(job) : 0;
+}
+
+/** Steps done, the one under way counted by its own progress. */
+function stepsDone(held: Run): number {
   const total = held.planned ? held.planned.run + held.planned.maybe : 0;
   if (!total) return 0;
   const part = Object.values(held.nodes).reduce(
@@ -73,7 +86,9 @@ function runningLine(held: Run): string {
   const total = held.planned ? held.planned.run + held.planned.maybe : 0;
   const left = Object.values(held.nodes).find((node) => node.phase === "running" && node.left)?.left;
   const now = Object.entries(held.nodes).find(([path, node]) => node.phase === "running" && !/[/[]/.test(path))?.[0];
-  return [total ? `${held.finishedSteps} of ${total} nodes` : "starting", now, left ? `${duration(left)} left` : ""].filter(Boolean).join(" · ");
+  const count = itemsOf(held);
+  const items = count ? `${held.items?.over ?? 0} of ${count} items` : "";
+  return [items, total ? `${held.finishedSteps} of ${total} nodes` : "starting", now, left ? `${duration(left)} left` : ""].filter(Boolean).join(" · ");
 }
 
 function lastLine(held: Run): string {

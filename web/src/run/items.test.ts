@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { InputSpec, Item, Job } from "../protocol/types";
-import { gridOf, suggestion, tellApart, valuesOf } from "./items";
+import { gridOf, suggestion, swapsOf, tellApart, valuesOf } from "./items";
 
 const int: InputSpec = { name: "steps", type: "int", widget: { low: 1, high: 10_000, soft: [1, 50] } };
 const float: InputSpec = { name: "cfg", type: "float", widget: { low: 0, high: 100, soft: [1, 12] } };
@@ -63,4 +63,10 @@ test("items stand row by row as the server counts them: the last axis across, th
   expect(grid.pages[1]?.rows[0]?.cells.map((cell) => cell.index)).toEqual([6, 7, 8]);
   const flat = gridOf({ items });
   expect(flat.pages[0]?.rows.flatMap((row) => row.cells.map((cell) => cell.index))).toEqual(items.map((item) => item.index));
+});
+
+test("words take the place of the first one, which must be in the text", () => {
+  expect(swapsOf("a red cube, red light", "red, blue").values).toEqual(["a red cube, red light", "a blue cube, blue light"]);
+  expect(swapsOf("a red cube", "green, blue").problem).toContain("has no “green”");
+  expect(swapsOf("a red cube", "red").problem).not.toBe("");
 });

@@ -168,3 +168,12 @@ export function gridOf(job: Pick<Job, "items" | "sweep">, stopped = false): Grid
 export const pictureOf = (item: Item | undefined) => item?.outputs.find((output) => output.kind === "image") ?? item?.outputs[0];
 
 export const countOf = (job: Job): number => job.items?.length ?? Object.values(job.counts ?? {}).reduce((sum, count) => sum + count, 0);
+
+/** Words that take the place of the first one in a text: `red, blue, dark green` of “a red cube” gives three texts. */
+export function swapsOf(text: string, words: string): Values {
+  const list = words.split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
+  const [first] = list;
+  if (!first) return { values: [], problem: "write words with commas between them, the first one from the text" };
+  if (!text.includes(first)) return { values: [], problem: `the text has no “${first}”: begin with a word that it has` };
+  return { values: list.map((word) => text.replaceAll(first, word)), problem: list.length < 2 ? "write at least one word to put in its place" : "" };
+}

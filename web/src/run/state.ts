@@ -31,6 +31,8 @@ export interface RunState {
   /** Which output those pictures are of, for what this job has shown. */
   shown: Record<string, string>;
   files: string[];
+  /** Of a job with items: how many are over. */
+  items: { over: number } | null;
 }
 
 export const START: RunState = {
@@ -45,6 +47,7 @@ export const START: RunState = {
   pictures: {},
   shown: {},
   files: [],
+  items: null,
 };
 
 const FRESH: NodeRun = { phase: "idle", done: 0, total: 0 };
@@ -84,6 +87,12 @@ export function reduce(state: RunState, event: WireEvent): RunState {
     return { ...state, nodes };
   };
   switch (event.event) {
+    case "item_started": {
+      // Each item is a run of its own; the pictures stay until its own come.
+      return { ...START, pictures: state.pictures, job: state.job, state: "running", items: state.items ?? { over: 0 } };
+    }
+    case "item_finished":
+      return { ...state, items: { over: (state.items?.over ?? 0) + 1 } };
     case "planned":
       return {
         ...state,
@@ -153,7 +162,7 @@ export function reduceQueue(jobs: Job[], event: WireEvent): Job[] | null {
   switch (event.event) {
     case "job_queued":
       if (!event.job || jobs.some((job) => job.id === event.job)) return jobs;
-      return [...jobs, { id: event.job, state: "queued", title: String(event.title ?? "") }];
+      return [...jobs, { id: event.job, state: "queued", title: String(event.title ?? ""), ...(event.items ? { counts: { queued: Number(event.items) } } : {}) }];
     case "job_started":
       return change({ state: "running", drawn: event.drawn as Job["drawn"] });
     case "job_finished":

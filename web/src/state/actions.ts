@@ -8,6 +8,7 @@ import { START } from "../run/state";
 import { specsNow, useCatalogue } from "./catalogue";
 import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
 import { useRun } from "./run";
+import { useSheets } from "./sheets";
 import { complain, say } from "./ui";
 
 export const failed = (error: unknown): void => {
@@ -113,6 +114,7 @@ export async function connect(): Promise<void> {
   const socket = new Socket(`${scheme}//${location.host}/ws`, {
     event: (event) => {
       const again = useRun.getState().take(event);
+      useSheets.getState().take(event);
       if (again) void refreshQueue();
       if (event.event === "job_finished" || event.event === "files_changed") planSoon();
     },
@@ -136,6 +138,8 @@ async function catchUp(): Promise<void> {
     const running = state.queue.jobs.find((job) => job.state === "running");
     if (running && running.id !== held.job) showJob(await api.job(running.id));
     else if (held.job && held.state === "running") showJob(await api.job(held.job));
+    const sheet = useSheets.getState().job;
+    if (sheet && (sheet.state === "running" || sheet.state === "queued")) useSheets.getState().setJob(await api.job(sheet.id));
     planSoon();
   } catch (error) {
     failed(error);

@@ -1,7 +1,7 @@
 import { create } from "zustand";
 import type { Problem, Spot, TypeJson } from "../protocol/types";
 
-export type Panel = "workflows" | "models" | "history" | "queue" | "problems" | "form";
+export type Panel = "sweep" | "cull" | "workflows" | "models" | "history" | "queue" | "problems" | "form";
 
 export interface Wiring {
   node: string;
@@ -43,6 +43,22 @@ export interface Viewing {
   against?: number;
 }
 
+/** An input of a node in the open graph, and where on the screen it is asked about. */
+export interface WidgetMenu {
+  node: string;
+  input: string;
+  x: number;
+  y: number;
+}
+
+export interface TrailAsk {
+  node: string;
+  input: string;
+  box: { left: number; top: number; right: number; bottom: number };
+  /** Asked for outright: it says so when there is nothing. */
+  pinned?: boolean;
+}
+
 /** A picture to paint a mask over, and the node that gives it. */
 export interface Painting {
   node: string;
@@ -60,6 +76,10 @@ interface UiState {
   cheatSheet: boolean;
   viewing: Viewing | null;
   painting: Painting | null;
+  /** The job with items whose sheet is open. */
+  sheet: string | null;
+  menu: WidgetMenu | null;
+  trail: TrailAsk | null;
   theme: "dark" | "light";
   minimap: boolean;
   toasts: Toast[];
@@ -107,6 +127,9 @@ export const useUi = create<UiState>((set, get) => ({
   cheatSheet: false,
   viewing: null,
   painting: null,
+  sheet: null,
+  menu: null,
+  trail: null,
   theme: stored("weft.theme") === "light" ? "light" : "dark",
   minimap: stored("weft.minimap") !== "off",
   toasts: [],

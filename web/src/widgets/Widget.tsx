@@ -1,9 +1,10 @@
-import { type KeyboardEvent, memo, useState } from "react";
+import { type KeyboardEvent, memo, type MouseEvent, type PointerEvent, useEffect, useRef, useState } from "react";
 import { setValue } from "../document/operations";
 import { nameOf } from "../document/specs";
 import { isLink, literal } from "../document/wires";
 import type { InputSpec, Json, Source } from "../protocol/types";
 import { perform, scopeNow, useDocument } from "../state/document";
+import { useUi } from "../state/ui";
 import { ChoiceField, type FieldProps, NumberField, SeedField, TextField, ToggleField } from "./fields";
 
 interface WidgetProps {
@@ -35,6 +36,23 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
   const name = label ?? input.name;
   const multiline = input.widget?.kind === "text" || input.widget?.kind === "prompt";
   const wired = isLink(source);
+  const hover = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(hover.current), []);
+  // Who stays on a field for a moment sees what was tried in it.
+  const stay = (event: PointerEvent<HTMLElement>) => {
+    if (event.pointerType === "touch" || event.buttons) return;
+    const row = event.currentTarget.getBoundingClientRect();
+    const card = event.currentTarget.closest("[data-node], .panel, .inspector")?.getBoundingClientRect() ?? row;
+    const box = { left: card.left, right: card.right, top: row.top, bottom: row.bottom };
+    clearTimeout(hover.current);
+    hover.current = setTimeout(() => useUi.getState().set({ trail: { node, input: input.name, box } }), 600);
+  };
+  const onContextMenu = (event: MouseEvent) => {
+    event.preventDefault();
+    event.stopPropagation();
+    clearTimeout(hover.current);
+    useUi.getState().set({ trail: null, menu: { node, input: input.name, x: event.clientX, y: event.clientY } });
+  };
   if (wired && !multiline) {
     return (
       <span className="rest wired">
@@ -55,8 +73,12 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
         aria-readonly="true"
         aria-label={`${name}: ${text}`}
         data-input={input.name}
-        onPointerEnter={wake}
+        onPointerEnter={(event) => {
+          stay(event);
+          wake();
+        }}
         onFocus={wake}
+        onContextMenu={onContextMenu}
       >
         {multiline ? (
           <span className={value ? "value" : "value empty-text"}>{value ? text : name}</span>
@@ -108,7 +130,13 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
           element.querySelector<HTMLElement>("input, select, textarea, button")?.focus();
         }
       }}
-      onPointerLeave={(event) => sleep(event.currentTarget)}
+      onContextMenu={onContextMenu}
+      onPointerEnter={stay}
+      onPointerDown={() => clearTimeout(hover.current)}
+      onPointerLeave={(event) => {
+        clearTimeout(hover.current);
+        sleep(event.currentTarget);
+      }}
       onBlur={(event) => {
         const element = event.currentTarget;
         if (!live && !element.contains(event.relatedTarget) && !element.matches(":hover")) setAwake(false);

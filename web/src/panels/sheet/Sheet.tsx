@@ -1,0 +1,253 @@
+import "./sheet.css";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { withSpots } from "../../canvas/layout";
+import { setValue } from "../../document/operations";
+import { parseEnd } from "../../document/wires";
+import { api, blobUrl } from "../../protocol/http";
+import type { Item, Job, Json } from "../../protocol/types";
+import { type Cell, gridOf, pictureOf } from "../../run/items";
+import { failed } from "../../state/actions";
+import { specsNow } from "../../state/catalogue";
+import { documentNow, perform, scopeNow, useDocument } from "../../state/document";
+import { openSheet, shownValue, useSheets } from "../../state/sheets";
+import { say, useUi } from "../../state/ui";
+import { Empty, IconButton } from "../../ui/basics";
+import { Icon } from "../../ui/icons";
+import { saveSheet } from "./picture";
+
+const over = (item: Item | undefined): boolean => !!item && item.state !== "queued" && item.state !== "running";
+
+/** Put an item's own values into the open graph: one undo step, nothing runs. */
+export function takeValues(item: Item): void {
+  const nodes = documentNow().nodes;
+  const fitting = Object.entries(item.set).filter(([to]) => nodes[parseEnd(to).node]);
+  const puts = fitting.flatMap(([to, value]) => {
+    const end = parseEnd(to);
+    return setValue(scopeNow(), end.node, end.output, value as Json).puts;
+  });
+  if (perform(puts.length ? { label: item.label || "values of a result", puts } : null)) say(`the graph has ${item.label || "its values"} now`);
+  else say("the graph has these values already");
+}
+
+export async function openGraph(job: string, item?: number): Promise<void> {
+  try {
+    const { workflow } = await api.graph(job, item);
+    useDocument.getState().open(withSpots(workflow, specsNow()), "");
+    useUi.getState().set({ sheet: null, viewing: null, selected: [] });
+    say("the graph that made it is open in a tab of its own");
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** The results of a job with items: a labelled grid that fills while it runs; of a cull, a sheet to choose from. */
+export function Sheet() {
+  const job = useSheets((state) => state.job);
+  return job ? <Filled key={job.id} job={job} /> : null;
+}
+
+function Filled({ job }: { job: Job }) {
+  const chosen = useSheets((state) => state.chosen);
+  const [current, setCurrent] = useState(0);
+  const [size, setSize] = useState(168);
+  const box = useRef<HTMLElement>(null);
+  const items = useMemo(() => job.items ?? [], [job.items]);
+  const culled = !!job.stop && Object.keys(job.stop).length > 0;
+  const grid = useMemo(() => gridOf({ items, sweep: job.sweep ?? null }, culled), [items, job.sweep, culled]);
+  const lines = useMemo(() => grid.pages.flatMap((page) => page.rows.map((row) => row.cells)), [grid]);
+  const done = items.filter(over).length;
+  const bad = items.filter((item) => item.state === "failed" || item.state === "cancelled" || item.state === "interrupted");
+  const running = job.state === "running" || job.state === "queued";
+  const item = items[current];
+  const close = () => useUi.getState().set({ sheet: null });
+
+  useEffect(() => {
+    box.current?.focus({ preventScroll: true });
+  }, []);
+  useEffect(() => {
+    box.current?.querySelector(`[data-cell="${current}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [current]);
+
+  const view = (index: number) => {
+    const shown = items.filter((one) => pictureOf(one));
+    const pictures = shown.map((one) => ({ url: blobUrl(pictureOf(one)?.blob ?? ""), label: one.label || `item ${one.index + 1}`, job: job.id, item: one.index }));
+    const at = shown.findIndex((one) => one.index === index);
+    if (at >= 0) useUi.getState().set({ viewing: { pictures, at } });
+  };
+  const choose = (index: number) => useSheets.getState().choose(index);
+  const finish = async () => {
+    const wanted = [...chosen].sort((a, b) => a - b);
+    if (!wanted.length) return say("choose the pictures to finish: click them, or press Space");
+    try {
+      const made = await api.finish(job.id, wanted);
+      await openSheet(made.id, made);
+    } catch (error) {
+      failed(error);
+    }
+  };
+  const go = (by: number, down: number) => {
+    const row = lines.findIndex((line) => line.some((cell) => cell.index === current));
+    const column = lines[row]?.findIndex((cell) => cell.index === current) ?? 0;
+    const next = lines[row + down]?.[column + by] ?? (by > 0 && !down ? lines[row + 1]?.[0] : by < 0 && !down ? lines[row - 1]?.at(-1) : lines[row + down]?.at(-1));
+    if (next) setCurrent(next.index);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT)$/.test((event.target as HTMLElement).tagName)) return;
+    const onControl = (event.target as HTMLElement).closest("header, footer") !== null;
+    const keys: Record<string, () => void> = {
+      ArrowLeft: () => go(-1, 0),
+      ArrowRight: () => go(1, 0),
+      ArrowUp: () => go(0, -1),
+      ArrowDown: () => go(0, 1),
+      Home: () => setCurrent(0),
+      End: () => setCurrent(items.length - 1),
+      " ": () => !onControl && choose(current),
+      Enter: () => !onControl && view(current),
+      Escape: close,
+      a: () => useSheets.getState().chooseOnly(chosen.size === items.length ? [] : items.map((one) => one.index)),
+      f: () => culled && void finish(),
+      u: () => item && takeValues(item),
+      g: () => item && void openGraph(job.id, item.index),
+      "+": () => setSize((held) => Math.min(512, held * 1.2)),
+      "-": () => setSize((held) => Math.max(64, held / 1.2)),
+    };
+    const found = keys[event.key];
+    if (!found || (onControl && (event.key === " " || event.key === "Enter"))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    found();
+  };
+
+  return (
+    <section className="sheet-view" aria-label={`Results of ${job.title || "the job"}`} tabIndex={-1} ref={box} onKeyDown={onKeyDown}>
+      <header>
+        <h2>
+          {job.title || "untitled"} <span>{culled ? "cull" : job.sweep ? "sweep" : "batch"}</span>
+        </h2>
+        <span className="done" role="status" data-done={done}>
+          {running ? `${done} of ${items.length}` : `${items.length} item${items.length === 1 ? "" : "s"}${job.state === "succeeded" ? "" : `, ${job.state}`}`}
+        </span>
+        <span className="space" />
+        {culled ? (
+          <button type="button" className="run-button" disabled={!chosen.size} onClick={() => void finish()} title="Carry the chosen ones to the end; the steps that are done are not done again (F)">
+            <Icon name="run" /> {chosen.size ? `Finish ${chosen.size}` : "Choose what to finish"}
+          </button>
+        ) : null}
+        {running ? (
+          <button type="button" onClick={() => void api.cancel(job.id).catch(failed)}>
+            Stop
+          </button>
+        ) : null}
+        {!running && bad.length ? (
+          <button type="button" onClick={() => void api.retry(job.id).then((made) => openSheet(made.id, made), failed)}>
+            Run {bad.length} again
+          </button>
+        ) : null}
+        <button type="button" disabled={!done} onClick={() => void saveSheet(job, grid).catch(failed)}>
+          Save as one picture
+        </button>
+        <input type="range" aria-label="Size of the pictures" min={64} max={512} value={size} onChange={(event) => setSize(Number(event.target.value))} />
+        <IconButton icon="close" label="Close the sheet (Esc)" onClick={close} />
+      </header>
+      <div className="pages" style={{ "--cell": `${size}px` } as React.CSSProperties}>
+        {items.length ? null : <Empty>This job has no items.</Empty>}
+        {grid.pages.map((page, number) => (
+          <div key={number} className="page">
+            {page.title ? <h3>{page.title}</h3> : null}
+            <table>
+              {grid.columns.length ? (
+                <thead>
+                  <tr>
+                    <th className="corner">
+                      <span>{grid.across} →</span>
+                      {grid.down ? <span>{grid.down} ↓</span> : null}
+                    </th>
+                    {grid.columns.map((title, index) => (
+                      <th key={index} scope="col" title={title}>
+                        {title}
+                      </th>
+                    ))}
+                  </tr>
+                </thead>
+              ) : null}
+              <tbody>
+                {page.rows.map((row, index) => (
+                  <tr key={index}>
+                    {grid.columns.length ? (
+                      <th scope="row" title={row.title}>
+                        {row.title}
+                      </th>
+                    ) : null}
+                    {row.cells.map((cell) => (
+                      <td key={cell.index}>
+                        <CellView
+                          cell={cell}
+                          named={!grid.columns.length}
+                          current={cell.index === current}
+                          chosen={chosen.has(cell.index)}
+                          onPick={() => {
+                            setCurrent(cell.index);
+                            if (culled) choose(cell.index);
+                          }}
+                          onOpen={() => view(cell.index)}
+                        />
+                      </td>
+                    ))}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        ))}
+      </div>
+      {item ? (
+        <footer>
+          <span className="label" title={item.label}>
+            {Object.entries(item.set)
+              .map(([to, value]) => `${to} ${shownValue(value as Json)}`)
+              .join(" · ") || item.label}
+          </span>
+          {item.error ? <span className="wrong">{item.error.message}</span> : null}
+          <span className="space" />
+          <button type="button" onClick={() => view(item.index)} disabled={!pictureOf(item)} title="Enter">
+            Open large
+          </button>
+          <button type="button" onClick={() => takeValues(item)} title="Into the open graph; nothing runs (U)">
+            Use these values
+          </button>
+          <button type="button" onClick={() => void openGraph(job.id, item.index)} title="G">
+            Open its graph
+          </button>
+        </footer>
+      ) : null}
+    </section>
+  );
+}
+
+function CellView(props: { cell: Cell; named: boolean; current: boolean; chosen: boolean; onPick: () => void; onOpen: () => void }) {
+  const { item } = props.cell;
+  const picture = pictureOf(item);
+  const state = item?.state ?? "queued";
+  return (
+    <button
+      type="button"
+      className={`cell ${state} ${props.current ? "current" : ""} ${props.chosen ? "chosen" : ""}`}
+      data-cell={props.cell.index}
+      tabIndex={props.current ? 0 : -1}
+      aria-pressed={props.chosen}
+      aria-label={`${item?.label ?? ""}, ${state}${props.chosen ? ", chosen" : ""}`}
+      onClick={props.onPick}
+      onDoubleClick={props.onOpen}
+    >
+      {picture ? <img src={blobUrl(picture.blob, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt="" draggable={false} /> : null}
+      {!picture && state === "running" ? (
+        <span className="bar">
+          <span style={{ width: `${(item?.fraction ?? 0) * 100}%` }} />
+        </span>
+      ) : null}
+      {!picture && state !== "running" ? <span className="word">{item?.error?.message ?? { queued: "waits", succeeded: "no picture" }[state as "queued"] ?? state}</span> : null}
+      {props.named && item?.label ? <span className="name">{item.label}</span> : null}
+      {props.chosen ? <Icon name="check" size={18} /> : null}
+    </button>
+  );
+}

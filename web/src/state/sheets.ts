@@ -1,0 +1,90 @@
+import { create } from "zustand";
+import { api } from "../protocol/http";
+import type { Item, Job, Json, WireEvent } from "../protocol/types";
+import { useUi } from "./ui";
+
+/** One axis as it is being written: the input it goes through, and its values in words. */
+export interface AxisDraft {
+  /** `node.input`. */
+  to: string;
+  text: string;
+  /** Of a text: whole texts, or words that take the first one's place. */
+  mode: "values" | "words";
+}
+
+interface SheetsStore {
+  axes: AxisDraft[];
+  /** The job with items that is on the sheet. */
+  job: Job | null;
+  chosen: ReadonlySet<number>;
+  setAxes(axes: AxisDraft[]): void;
+  setJob(job: Job | null): void;
+  choose(index: number, on?: boolean): void;
+  chooseOnly(indices: Iterable<number>): void;
+  take(event: WireEvent): void;
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+export const useSheets = create<SheetsStore>((set, get) => ({
+  axes: [],
+  job: null,
+  chosen: NONE,
+  setAxes: (axes) => set({ axes }),
+  setJob: (job) => set((state) => ({ job, chosen: state.job?.id === job?.id ? state.chosen : NONE })),
+  choose: (index, on) =>
+    set((state) => {
+      const chosen = new Set(state.chosen);
+      if (on ?? !chosen.has(index)) chosen.add(index);
+      else chosen.delete(index);
+      return { chosen };
+    }),
+  chooseOnly: (indices) => set({ chosen: new Set(indices) }),
+  take: (event) => {
+    const { job } = get();
+    if (!job || event.job !== job.id) return;
+    const change = (index: number, patch: Partial<Item>) =>
+      set((state) =>
+        state.job?.items ? { job: { ...state.job, items: state.job.items.map((item) => (item.index === index ? { ...item, ...patch } : item)) } } : state,
+      );
+    const index = Number(event.item ?? event.index);
+    switch (event.event) {
+      case "job_started":
+        return set({ job: { ...job, state: "running" } });
+      case "item_started":
+        return change(index, { state: "running" });
+      case "step_progress": {
+        const [done, total] = [Number(event.done), Number(event.total)];
+        if (total) change(index, { fraction: done / total });
+        return;
+      }
+      case "item_finished":
+        return change(index, {
+          state: event.state as Item["state"],
+          outputs: (event.outputs as Item["outputs"] | undefined) ?? [],
+          error: event.error as Item["error"],
+          values: event.values as Item["values"],
+          files: event.files as Item["files"],
+          fraction: 1,
+        });
+      case "job_finished":
+        return set((state) => ({ job: state.job && { ...state.job, state: event.state as Job["state"] } }));
+    }
+  },
+}));
+
+/** Show a job's items; those of an older job are fetched. */
+export async function openSheet(id: string, known?: Job): Promise<void> {
+  const job = known?.items ? known : await api.job(id);
+  useSheets.getState().setJob(job);
+  useUi.getState().set({ sheet: job.id });
+}
+
+/** An input becomes the next axis of the sweep that is being made; the panel opens. */
+export function addAxis(to: string, text: string): void {
+  const { axes, setAxes } = useSheets.getState();
+  if (!axes.some((axis) => axis.to === to)) setAxes([...axes.slice(0, 2), { to, text, mode: "values" }]);
+  useUi.getState().set({ panel: "sweep", menu: null });
+}
+
+export const shownValue = (value: Json | undefined): string => (value === undefined || value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));
