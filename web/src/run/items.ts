@@ -123,7 +123,7 @@ export interface Grid {
 /** What tells values from one another: of long texts only the words in which they differ. */
 export function tellApart(values: Json[]): string[] {
   const texts = values.map((value) => (typeof value === "string" ? value : typeof value === "boolean" ? (value ? "on" : "off") : JSON.stringify(value)));
-  if (texts.length < 2 || texts.every((text) => text.length <= 24)) return texts;
+  if (texts.length < 2 || texts.every((text) => text.length <= 14)) return texts;
   const words = texts.map((text) => text.split(/(?<=[\s,])|(?=[\s,])/));
   const shortest = Math.min(...words.map((list) => list.length));
   let from = 0;

@@ -24,6 +24,8 @@ interface SheetsStore {
   take(event: WireEvent): void;
 }
 
+export const isOver = (state: Job["state"] | undefined): boolean => state !== undefined && state !== "queued" && state !== "running";
+
 const NONE: ReadonlySet<number> = new Set();
 
 export const useSheets = create<SheetsStore>((set, get) => ({
@@ -31,7 +33,14 @@ export const useSheets = create<SheetsStore>((set, get) => ({
   job: null,
   chosen: NONE,
   setAxes: (axes) => set({ axes }),
-  setJob: (job) => set((state) => ({ job, chosen: state.job?.id === job?.id ? state.chosen : NONE })),
+  setJob: (job) =>
+    set((state) => {
+      if (!job || state.job?.id !== job.id) return { job, chosen: NONE };
+      // What was fetched may be older than what events have told meanwhile: an item that is over stays over.
+      const held = state.job.items ?? [];
+      const items = job.items?.map((item) => (isOver(item.state) || !isOver(held[item.index]?.state) ? item : (held[item.index] as Item)));
+      return { job: { ...job, items, state: isOver(state.job.state) ? state.job.state : job.state } };
+    }),
   choose: (index, on) =>
     set((state) => {
       const chosen = new Set(state.chosen);
@@ -73,11 +82,14 @@ export const useSheets = create<SheetsStore>((set, get) => ({
   },
 }));
 
-/** Show a job's items; those of an older job are fetched. */
-export async function openSheet(id: string, known?: Job): Promise<void> {
-  const job = known?.items ? known : await api.job(id);
-  useSheets.getState().setJob(job);
-  useUi.getState().set({ sheet: job.id });
+/** Show a job's items. */
+export async function openSheet(id: string): Promise<void> {
+  const { setJob } = useSheets.getState();
+  setJob(await api.job(id));
+  useUi.getState().set({ sheet: id });
+  // What happened while the first answer was on its way: events of a job that was not shown yet go by.
+  const now = await api.job(id);
+  if (useSheets.getState().job?.id === id) setJob(now);
 }
 
 /** An input becomes the next axis of the sweep that is being made; the panel opens. */

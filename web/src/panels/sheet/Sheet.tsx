@@ -9,13 +9,11 @@ import { type Cell, gridOf, pictureOf } from "../../run/items";
 import { failed } from "../../state/actions";
 import { specsNow } from "../../state/catalogue";
 import { documentNow, perform, scopeNow, useDocument } from "../../state/document";
-import { openSheet, shownValue, useSheets } from "../../state/sheets";
+import { isOver, openSheet, shownValue, useSheets } from "../../state/sheets";
 import { say, useUi } from "../../state/ui";
 import { Empty, IconButton } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
 import { saveSheet } from "./picture";
-
-const over = (item: Item | undefined): boolean => !!item && item.state !== "queued" && item.state !== "running";
 
 /** Put an item's own values into the open graph: one undo step, nothing runs. */
 export function takeValues(item: Item): void {
@@ -55,7 +53,7 @@ function Filled({ job }: { job: Job }) {
   const culled = !!job.stop && Object.keys(job.stop).length > 0;
   const grid = useMemo(() => gridOf({ items, sweep: job.sweep ?? null }, culled), [items, job.sweep, culled]);
   const lines = useMemo(() => grid.pages.flatMap((page) => page.rows.map((row) => row.cells)), [grid]);
-  const done = items.filter(over).length;
+  const done = items.filter((one) => isOver(one.state)).length;
   const bad = items.filter((item) => item.state === "failed" || item.state === "cancelled" || item.state === "interrupted");
   const running = job.state === "running" || job.state === "queued";
   const item = items[current];
@@ -63,6 +61,14 @@ function Filled({ job }: { job: Job }) {
 
   useEffect(() => {
     box.current?.focus({ preventScroll: true });
+    // As large as the window lets the whole grid be, within reason.
+    const area = box.current?.querySelector(".pages")?.getBoundingClientRect();
+    const wide = Math.max(1, ...lines.map((line) => line.length));
+    if (!area) return;
+    const across = (area.width - (grid.columns.length ? 190 : 40)) / wide - 6;
+    const down = (area.height - 60) / Math.max(1, Math.min(lines.length, 4)) - 6;
+    setSize(Math.round(Math.max(88, Math.min(300, across, Math.max(140, down)))));
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- once, when it opens
   }, []);
   useEffect(() => {
     box.current?.querySelector(`[data-cell="${current}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -80,7 +86,7 @@ function Filled({ job }: { job: Job }) {
     if (!wanted.length) return say("choose the pictures to finish: click them, or press Space");
     try {
       const made = await api.finish(job.id, wanted);
-      await openSheet(made.id, made);
+      await openSheet(made.id);
     } catch (error) {
       failed(error);
     }
@@ -139,7 +145,7 @@ function Filled({ job }: { job: Job }) {
           </button>
         ) : null}
         {!running && bad.length ? (
-          <button type="button" onClick={() => void api.retry(job.id).then((made) => openSheet(made.id, made), failed)}>
+          <button type="button" onClick={() => void api.retry(job.id).then((made) => openSheet(made.id), failed)}>
             Run {bad.length} again
           </button>
         ) : null}

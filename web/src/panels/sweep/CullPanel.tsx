@@ -41,7 +41,7 @@ export function CullPanel() {
   const start = async () => {
     if (!request) return;
     const job = await run(request);
-    if (job) await openSheet(job.id, job);
+    if (job) await openSheet(job.id);
   };
   const number = (text: string, low: number, high: number) => Math.max(low, Math.min(high, Math.round(Number(text)) || low));
   return (

@@ -73,7 +73,7 @@ export function SweepPanel() {
   const start = async () => {
     if (!sweep) return;
     const job = await run({ sweep });
-    if (job) await openSheet(job.id, job);
+    if (job) await openSheet(job.id);
   };
   const free = inputs.filter((input) => !axes.some((axis) => axis.to === input.to));
   return (
@@ -166,6 +166,7 @@ export function costLine(counts: number[], forecast: Forecast | null): string {
   const total = counts.reduce((product, number) => product * number, 1);
   const items = `${shape}${total} item${total === 1 ? "" : "s"}`;
   if (!forecast) return `${items}, counting…`;
+  if (!forecast.run) return `${items}: all of them are there already`;
   const steps = forecast.steps ? `, ${forecast.todo} of ${forecast.steps} steps` : `, ${forecast.run} of ${forecast.nodes} nodes`;
   const time = forecast.seconds === null || forecast.seconds === undefined ? "" : `, ≈ ${duration(forecast.seconds)}`;
   return `${items}${steps}${time}`;

@@ -12,6 +12,11 @@ import { IconButton } from "../../ui/basics";
 
 const close = () => useUi.getState().set({ trail: null });
 
+/** Numbers by their size, anything else with the newest first. */
+function ordered(points: TrailPoint[]): TrailPoint[] {
+  return points.every((point) => typeof point.value === "number") ? [...points].sort((a, b) => Number(a.value) - Number(b.value)) : points;
+}
+
 /** Pictures of every value that was tried here with all else equal: one click goes back to it, nothing runs. */
 export function Trail({ ask }: { ask: TrailAsk }) {
   const [points, setPoints] = useState<TrailPoint[] | null>(null);
@@ -24,7 +29,7 @@ export function Trail({ ask }: { ask: TrailAsk }) {
     if (scopeNow()) return close();
     const stop = new AbortController();
     api.trail(outgoing(), `${ask.node}.${ask.input}`, stop.signal).then(
-      (found) => setPoints(found.points),
+      (found) => setPoints(ordered(found.points)),
       () => setPoints([]),
     );
     return () => stop.abort();
