@@ -10,7 +10,7 @@ def menu(editor, node, name, row):
     from selenium.webdriver.common.action_chains import ActionChains
 
     ActionChains(editor.browser).context_click(editor.one(f"[data-node={node}] [data-input={name}]")).perform()
-    editor.until(lambda: [b for b in editor.all(".widget-menu button") if b.text.startswith(row)], row)[0].click()
+    editor.until(lambda: [b for b in editor.all(".menu [role=menuitem]") if b.text.startswith(row)], row)[0].click()
 
 
 def values(editor, axis, text):

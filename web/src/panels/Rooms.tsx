@@ -3,7 +3,7 @@ import { useUi } from "../state/ui";
 
 const Painter = lazy(() => import("./painter/Painter").then((room) => ({ default: room.Painter })));
 const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room.Sheet })));
-const WidgetMenu = lazy(() => import("./widget/WidgetMenu").then((room) => ({ default: room.WidgetMenu })));
+const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ default: room.FieldMenu })));
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
 
 export const SweepPanel = lazy(() => import("./sweep/SweepPanel").then((room) => ({ default: room.SweepPanel })));
@@ -13,13 +13,13 @@ export const CullPanel = lazy(() => import("./sweep/CullPanel").then((room) => (
 export function Rooms() {
   const painting = useUi((state) => state.painting);
   const sheet = useUi((state) => state.sheet);
-  const menu = useUi((state) => state.menu);
+  const menu = useUi((state) => state.fieldMenu);
   const trail = useUi((state) => state.trail);
   return (
     <Suspense>
       {sheet ? <Sheet /> : null}
       {painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}
-      {menu ? <WidgetMenu menu={menu} /> : null}
+      {menu ? <FieldMenu ask={menu} /> : null}
       {trail ? <Trail key={`${trail.node}.${trail.input}`} ask={trail} /> : null}
     </Suspense>
   );

@@ -96,7 +96,7 @@ export async function openSheet(id: string): Promise<void> {
 export function addAxis(to: string, text: string): void {
   const { axes, setAxes } = useSheets.getState();
   if (!axes.some((axis) => axis.to === to)) setAxes([...axes.slice(0, 2), { to, text, mode: "values" }]);
-  useUi.getState().set({ panel: "sweep", menu: null });
+  useUi.getState().set({ panel: "sweep", fieldMenu: null });
 }
 
 export const shownValue = (value: Json | undefined): string => (value === undefined || value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));

@@ -44,7 +44,7 @@ export interface Viewing {
 }
 
 /** An input of a node in the open graph, and where on the screen it is asked about. */
-export interface WidgetMenu {
+export interface FieldMenu {
   node: string;
   input: string;
   x: number;
@@ -78,7 +78,7 @@ interface UiState {
   painting: Painting | null;
   /** The job with items whose sheet is open. */
   sheet: string | null;
-  menu: WidgetMenu | null;
+  fieldMenu: FieldMenu | null;
   trail: TrailAsk | null;
   theme: "dark" | "light";
   minimap: boolean;
@@ -128,7 +128,7 @@ export const useUi = create<UiState>((set, get) => ({
   viewing: null,
   painting: null,
   sheet: null,
-  menu: null,
+  fieldMenu: null,
   trail: null,
   theme: stored("weft.theme") === "light" ? "light" : "dark",
   minimap: stored("weft.minimap") !== "off",

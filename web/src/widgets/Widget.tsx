@@ -51,7 +51,7 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
     event.preventDefault();
     event.stopPropagation();
     clearTimeout(hover.current);
-    useUi.getState().set({ trail: null, menu: { node, input: input.name, x: event.clientX, y: event.clientY } });
+    useUi.getState().set({ trail: null, fieldMenu: { node, input: input.name, x: event.clientX, y: event.clientY } });
   };
   if (wired && !multiline) {
     return (
