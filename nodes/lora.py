@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from engine import places
-from engine.errors import Mend, Problem, Where
+from engine.errors import Mend, Problem, Where, refuse
 from engine.node import Model, Range, node
 from engine.sockets import Facts, copy, rule
-from nodes.families.lora_file import check_fit, ignored, mismatch, read_lora, unused
+from nodes.families.layer_names import BLOCK_NAME
+from nodes.families.lora_file import check_fit, ignored, matches, mismatch, read_lora, unused
 from nodes.types import Denoiser, Lora, TextEncoder
 
 Strength = Annotated[float, Range(-10, 10, 0.05, soft=(-1, 2))]
@@ -32,17 +33,21 @@ PASS = {"model": "model", "text_encoder": "text_encoder"}
 
 
 class Applied(NamedTuple):
-    """A model with LoRAs on it, and its text encoder when one was wired."""
+    """A model with LoRAs on it, its text encoder when one was wired, and how many layers of each file it has."""
 
     model: Denoiser
     text_encoder: TextEncoder | None
+    report: str
 
 
 @node("lora.load", light=True, output="lora", aliases=("LoraLoaderModelOnly",))
 def load(lora: Annotated[str, Model("loras")], strength: Strength = 1.0) -> Lora:
-    """A LoRA's file (or the folder that diffusers or peft saved), with the names of diffusers, peft or kohya.
+    """A LoRA's file, or the folder that diffusers or peft saved; LyCORIS' kinds too (LoHa, LoKr, LoCon, full, norm).
 
-    Reads the header only. Errors: `model.missing`, `model.format` for what is pickled, damaged or no LoRA.
+    Understands the names of diffusers, peft, kohya and XLabs, over diffusers' layers or those of the model's first
+    code; DoRA and rsLoRA's alpha count. Reads the header only. Sources: Hu et al. 2021 (2106.09685), Yeh et al. 2023
+    (2309.14859), Liu et al. 2024 (2402.09353). Errors: `model.missing`, `model.format` for what is pickled, damaged or
+    no LoRA.
 
     Args:
         lora: A file under models/loras.
@@ -51,10 +56,62 @@ def load(lora: Annotated[str, Model("loras")], strength: Strength = 1.0) -> Lora
     return replace(read_lora(places.current().model("loras", lora)), strength=strength)
 
 
-@node("lora.weight", light=True, output="lora")
+@node("lora.weight", light=True, output="lora", aliases=("LoRA strength",))
 def weight(lora: Lora, strength: Strength = 1.0) -> Lora:
     """The same LoRA, its strength multiplied: one file at several strengths."""
     return replace(lora, strength=lora.strength * strength)
+
+
+@node(
+    "lora.blocks",
+    light=True,
+    output="lora",
+    aliases=("LoRA Block Weight", "LoraLoaderBlockWeight", "LBW", "block weight"),
+    bypass={"lora": "lora"},
+)
+def blocks(lora: Lora, **weights: float) -> Lora:
+    """The same LoRA, its strength shared out by block of the model: style here, composition there.
+
+    A block's own name wins over its group's; what is not named keeps all of the strength. UNets: `in00`..`in11`, `mid`,
+    `out00`..`out11`, groups `in` and `out`, and `base` for the text encoder and what stands outside of blocks, as in
+    A1111's block weights (https://github.com/hako-mikan/sd-webui-lora-block-weight). Stable Diffusion 3: `joint00`..
+    and `joint`. Flux: `double00`.., `single00`.., `double`, `single`.
+
+    Args:
+        lora: From lora.load.
+        weights: Block -> what its share of the strength is; 0 leaves the block as it was.
+    """
+    named = {name.lower().replace("m00", "mid"): float(weight) for name, weight in weights.items()}
+    wrong = next((name for name in weights if not BLOCK_NAME.fullmatch(name)), None)
+    if wrong is not None:
+        raise refuse(
+            f"no block is called '{wrong}'",
+            socket="weights",
+            mend="use in00 to in11, mid, out00 to out11, base, joint00, double00, single00, or in, out, double, ...",
+        )
+    return replace(lora, blocks=tuple(sorted({**dict(lora.blocks), **named}.items())))
+
+
+@node("lora.range", light=True, output="lora", aliases=("LoRA hook", "LoRA scheduling"), bypass={"lora": "lora"})
+def steps(
+    lora: Lora,
+    start: Annotated[float, Range(0, 1, 0.01)] = 0.0,
+    end: Annotated[float, Range(0, 1, 0.01)] = 1.0,
+) -> Lora:
+    """The same LoRA, acting in a part of the steps only: a style that leaves the composition alone, from 0.3 on.
+
+    The steps before its start do not depend on it: changing the LoRA denoises again from there only. It is taken on and
+    off between steps; the text encoder, which runs once, has it in full.
+
+    Args:
+        lora: From lora.load.
+        start: From which part of the steps on, 0 is the first.
+        end: Until which part, 1 is the last.
+    """
+    if start >= end:
+        mend = f"choose an end above {start:g}"
+        raise refuse(f"the range from {start:g} to {end:g} has no step in it", socket="end", mend=mend)
+    return replace(lora, start=start, end=end)
 
 
 @node("lora.apply", light=True, aliases=("LoraLoader",), facts=ALIKE, bypass=PASS, lints="nodes.lora:advice")
@@ -94,7 +151,16 @@ def stack(model: Denoiser, *loras: Lora, strength: Strength = 1.0, text_encoder:
         model = model.with_adapter(lora, strength)
         if text_encoder is not None and _changes(lora, text_encoder):
             text_encoder = text_encoder.with_adapter(lora, strength)
-    return Applied(model, text_encoder)
+    return Applied(model, text_encoder, "\n".join(_report(model, lora, text_encoder) for lora in loras))
+
+
+def _report(model: Denoiser, lora: Lora, text_encoder: TextEncoder | None) -> str:
+    """`ink.safetensors: 192 of 192 layers of the model, 72 of 72 of text_encoder`."""
+    parts = [("the model", matches(lora, model.base))]
+    for part in text_encoder.parts if text_encoder is not None else ():
+        parts += [(part.component, matches(lora, part, part.component))]
+    told = [f"{mine} of {all_} layers of {of}" for of, (mine, all_) in parts if all_]
+    return f"{Path(lora.weights.path).name}: {', '.join(told) or 'nothing of this model'}"
 
 
 def fits(**inputs: Any) -> dict[str, Facts]:
@@ -120,7 +186,7 @@ def advice(**inputs: Any) -> Iterator[Problem]:
         if lost:
             first = ", ".join(f"'{key}'" for key in lost[:3])
             yield _lint("lint.lora_unused", f"{len(lost)} layers or tensors in {name} are not used: {first}", "")
-        strength = abs(lora.strength * inputs["strength"])
+        strength = abs(lora.strength * inputs.get("strength", 1.0))
         if strength > STRONG:
             message = f"{name} at strength {strength:g} drowns the model: 0.5 to 1 is usual"
             yield _lint("lint.lora_strong", message, "use a strength of 1, or a LoRA trained further")

@@ -170,7 +170,10 @@ class Weights:
 
 @runtime_checkable
 class Patch(Protocol):
-    """A third party's change to a denoiser: a frozen dataclass whose fields are its key."""
+    """A third party's change to a denoiser: a frozen dataclass whose fields are its key.
+
+    One with the fields `start` and `end` (fractions of the steps) is attached in that range only.
+    """
 
     def attach(self, module: Any, recipe: Denoiser) -> Callable[[], None]:
         """Change the live module; return what undoes it exactly."""
@@ -182,7 +185,9 @@ class Lora:
     """A low-rank adapter (Hu et al. 2021): its file and the family it was made for ("" when its keys do not tell).
 
     `rank` is the largest of its layers', `encoders` the text encoders that it changes too. `strength` is what it was
-    loaded or weighed with; where it is used, the strength there multiplies it.
+    loaded or weighed with; where it is used, the strength there multiplies it. `blocks` are shares of it by block
+    (`in04`, `mid`, `double`); `start`..`end` the range of steps, as fractions, in which it acts. `dense`: it is set as
+    a difference to the weights (LyCORIS).
     """
 
     weights: Weights
@@ -190,6 +195,10 @@ class Lora:
     rank: int = 0
     encoders: tuple[str, ...] = ()
     strength: float = 1.0
+    blocks: tuple[tuple[str, float], ...] = ()
+    start: float = 0.0
+    end: float = 1.0
+    dense: bool = False
 
     @property
     def facts(self) -> Facts:
@@ -199,15 +208,19 @@ class Lora:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA in use, with its strength; 0 restores the base exactly."""
+    """A LoRA in use: its strength (0 restores the base exactly), shares by block, and range of steps (fractions)."""
 
     lora: Lora
     strength: float = 1.0
+    blocks: tuple[tuple[str, float], ...] = ()
+    start: float = 0.0
+    end: float = 1.0
 
     @classmethod
     def of(cls, lora: Lora, strength: float) -> Adapter:
         """The LoRA's own strength times the one here, in one number, so that 0.5 × 2 has the key of 1."""
-        return cls(replace(lora, strength=1.0), lora.strength * strength)
+        bare = replace(lora, strength=1.0, blocks=(), start=0.0, end=1.0)
+        return cls(bare, lora.strength * strength, lora.blocks, lora.start, lora.end)
 
 
 @socket(colour="#b48ede", recipe=True)
@@ -246,6 +259,29 @@ class Denoiser:
     def with_adapter(self, lora: Lora, strength: float) -> Denoiser:
         """The same denoiser with one more LoRA on it."""
         return replace(self, adapters=(*self.adapters, Adapter.of(lora, strength)))
+
+    @property
+    def ranged(self) -> bool:
+        """Does an adapter or a patch act in a part of the steps only?"""
+        return any(_range(one) != (0.0, 1.0) for one in (*self.adapters, *self.patches))
+
+    @property
+    def bare(self) -> Denoiser:
+        """The same weights with nothing on them."""
+        return replace(self, adapters=(), patches=())
+
+    def acting(self, acts: Callable[[float, float], bool]) -> Denoiser:
+        """The recipe where only those act whose range `acts` says; adapters rest at strength 0, patches are left out.
+
+        What acts has no range any more: until when it acts is no part of what a step depends on.
+        """
+        adapters = tuple(
+            replace(one, strength=one.strength if acts(one.start, one.end) else 0.0, start=0.0, end=1.0)
+            for one in self.adapters
+        )
+        patches = (one for one in self.patches if acts(*_range(one)))
+        patches = (one if _range(one) == (0.0, 1.0) else replace(one, start=0.0, end=1.0) for one in patches)
+        return replace(self, adapters=adapters, patches=tuple(patches))
 
     def with_patch(self, patch: Patch) -> Denoiser:
         """The same denoiser with a third party's patch; its frozen fields become part of the key."""
@@ -600,6 +636,11 @@ def plain(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         raise refuse(f"a recipe holds plain numbers and text, not {type(value).__name__}")
 
     return tuple(sorted((str(key), freeze(value)) for key, value in values.items()))
+
+
+def _range(thing: Any) -> tuple[float, float]:
+    """The steps in which an adapter or a patch acts, as fractions."""
+    return float(getattr(thing, "start", 0.0)), float(getattr(thing, "end", 1.0))
 
 
 def _nothing() -> None:

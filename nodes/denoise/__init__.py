@@ -17,6 +17,7 @@ from nodes.denoise.loop import as_left, go_on, keeper, noisy, snapshot
 from nodes.denoise.loop import denoise as steps_of
 from nodes.denoise.predict import Model, guided
 from nodes.denoise.preview import picture
+from nodes.denoise.ranged import ranged
 from nodes.families import family_of
 from nodes.families.offload import where
 from nodes.schedule import Sampler, Spacing
@@ -98,7 +99,8 @@ def sample(
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         nets = [stack.enter_context(run.lease(item.net)) for item in (control.items if control else ())]
-        module = stack.enter_context(run.lease(model, working_bytes=room))
+        # Adapters and patches with a range come and go between steps.
+        module = stack.enter_context(run.lease(model.bare if model.ranged else model, working_bytes=room))
         device, dtype = where(module)
         samples = latent.samples.to(device, dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
@@ -106,7 +108,9 @@ def sample(
         ready = Model(family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor, beside)
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, device, tokens)
-        predict = guided(ready, positive, negative, settings.guidance, control, len(timetable.timesteps))
+        total = len(timetable.timesteps)
+        predict = guided(ready, positive, negative, settings.guidance, control, total)
+        predict = ranged(predict, model, module, total, stack)
         x, clean, left = _loop(run, settings, timetable, predict, latent, samples, model.prediction)
     denoised = replace(latent, samples=clean.float(), leftover=None)
     if not leftover_noise:

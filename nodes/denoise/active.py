@@ -75,6 +75,11 @@ def takes_scale(model: Denoiser) -> bool:
     return config.get("time_cond_proj_dim") is not None or config.get("guidance") is not None
 
 
+def at_step(model: Denoiser, index: int, total: int) -> Denoiser:
+    """The recipe as it is in a step: of adapters and patches with a range only those that act in it."""
+    return model.acting(lambda start, end: acts(index, total, start, end))
+
+
 def control_at(control: Control | None, index: int, total: int) -> tuple[ControlItem, ...]:
     """The ControlNets that act in a step."""
     items = () if control is None else control.items
@@ -95,7 +100,8 @@ def active(**inputs: Any) -> tuple[Any, ...]:
     total, run = schedules.evaluations(settings.schedule, flow), schedules.part(settings.schedule, flow)
     guidance = settings.guidance
     scales = (guidance.scale, guidance.rescale, guidance.mode, guidance.kind, guidance.options)
-    first = (model, replace(settings.schedule, stop=None), settings.noise, inputs["latent"])
+    base = model.bare if model.ranged else model
+    first = (base, replace(settings.schedule, stop=None), settings.noise, inputs["latent"])
 
     def step(index: int) -> Iterator[Any]:
         guided = guided_at(guidance, index, total)
@@ -105,6 +111,9 @@ def active(**inputs: Any) -> tuple[Any, ...]:
             found = entries_at(side, index, total)
             yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area, one.framing) for one in found)
         yield tuple((one.net, one.image, one.strength, one.vae) for one in control_at(control, index, total))
+        if model.ranged:
+            now = at_step(model, index, total)
+            yield tuple(one for one in now.adapters if one.strength != 0), now.patches
 
     return tuple(tuple(step(index)) for index in run)
 

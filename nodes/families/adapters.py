@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import fail
 from nodes.families.files import read_json
-from nodes.families.lora_file import DENOISER, beside, check_matched, lora_path, mismatch, plain_name, split
+from nodes.families.layer_names import block_step, plain_name, share
+from nodes.families.lora_file import DENOISER, beside, check_matched, lora_path, mismatch, split
 from nodes.types import Adapter, Denoiser, Lora, TextEncoder
 
 PREFIX = "weft_"
 CONFIG_KEYS = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_dora", "lora_bias")
 
 State = dict[str, Any]
+_FIRST_CODE = re.compile(
+    r"^(?:diffusion_model\.|transformer\.)?(?P<layer>(?:double|single)_blocks\.\d+\.(?!processor)[\w.]+?)"
+    r"\.(?P<end>lora_A|lora_B|lora_down|lora_up|alpha)(?P<rest>.*)$"
+)
 
 
 def attach_adapters(module: Any, recipe: Denoiser | TextEncoder) -> Callable[[], None]:
@@ -33,32 +39,65 @@ def attach_adapters(module: Any, recipe: Denoiser | TextEncoder) -> Callable[[],
     """
     wanted = strengths(recipe.adapters)
     parts = {DENOISER: module} if isinstance(recipe, Denoiser) else dict(module.items())
-    try:
-        for of, part in parts.items():
-            _keep_only(part, {adapter_name(lora) for lora in wanted} if wanted else loaded(part))
-            there = loaded(part)
-            for lora in wanted:
-                if adapter_name(lora) not in there:
-                    _load(lora, of, part)
-            _activate(part, {adapter_name(lora): strength for lora, strength in wanted.items()})
-    except BaseException:
-        for part in parts.values():
-            _keep_only(part, set())
-        raise
+    held = {lora: shares for lora, shares in wanted.items() if not lora.dense}
+    dense = {lora: shares for lora, shares in wanted.items() if lora.dense}
+    undone: list[Callable[[], None]] = []
 
     def undo() -> None:
+        while undone:
+            undone.pop()()
         for part in parts.values():
             _activate(part, {})
 
+    try:
+        for of, part in parts.items():
+            # One that rests in this step stays, off; the next recipe that does not name it takes it away.
+            keep = {adapter_name(one.lora) for one in recipe.adapters}
+            _keep_only(part, keep if keep else loaded(part))
+            there = loaded(part)
+            for lora in held:
+                if adapter_name(lora) not in there:
+                    _load(lora, of, part)
+            _activate(part, {adapter_name(lora): shares for lora, shares in held.items()})
+            if dense:
+                from nodes.families import lycoris
+
+                for lora in dense:
+                    _check_dense(lora, of, part)
+                undone.append(lycoris.attach(part, of, dense))
+    except BaseException:
+        while undone:
+            undone.pop()()
+        for part in parts.values():
+            _keep_only(part, set())
+        raise
     return undo
 
 
-def strengths(adapters: tuple[Adapter, ...]) -> dict[Lora, float]:
-    """Each LoRA once, in the order of first use, with the sum of its strengths; what sums to 0 is left out."""
-    total: dict[Lora, float] = {}
+Shares = dict[tuple[tuple[str, float], ...], float]
+"""Shares by block -> strength: one LoRA may be on a model twice, with other shares."""
+
+
+def strengths(adapters: tuple[Adapter, ...]) -> dict[Lora, Shares]:
+    """Each LoRA once, in the order of first use, with the sums of its strengths; what sums to 0 is left out."""
+    total: dict[Lora, Shares] = {}
     for adapter in adapters:
-        total[adapter.lora] = total.get(adapter.lora, 0.0) + adapter.strength
-    return {lora: strength for lora, strength in total.items() if strength != 0.0}
+        shares = total.setdefault(adapter.lora, {})
+        shares[adapter.blocks] = shares.get(adapter.blocks, 0.0) + adapter.strength
+    acting = {
+        lora: {blocks: strength for blocks, strength in shares.items() if strength != 0.0}
+        for lora, shares in total.items()
+    }
+    return {lora: shares for lora, shares in acting.items() if shares}
+
+
+def _check_dense(lora: Lora, of: str, part: Any) -> None:
+    """Raise `facts.mismatch` when less than half of the file's layers for this component are the module's."""
+    from nodes.families import lycoris
+
+    mine = list(lycoris.read(Path(lora.weights.path), of))
+    there = lycoris.names(part)
+    check_matched(Path(lora.weights.path).name, mine, [layer for layer in mine if layer not in there])
 
 
 def adapter_name(lora: Lora) -> str:
@@ -74,24 +113,30 @@ def loaded(part: Any) -> set[str]:
 # --- on the module ---------------------------------------------------------------------------------------------------
 
 
-def _tuned(part: Any) -> Iterator[Any]:
+def _tuned(part: Any) -> Iterator[tuple[str, Any]]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    return (layer for layer in part.modules() if isinstance(layer, BaseTunerLayer))
+    return ((name, layer) for name, layer in part.named_modules() if isinstance(layer, BaseTunerLayer))
 
 
-def _activate(part: Any, wanted: Mapping[str, float]) -> None:
+def _activate(part: Any, wanted: Mapping[str, Shares]) -> None:
     """Switch exactly these adapters on, at these strengths and in this order; the others off."""
     there = loaded(part)
     if not there:
         return  # a module that never had one pays nothing, not even peft's import
     names = [name for name in wanted if name in there]
-    for layer in _tuned(part):
-        layer.enable_adapters(bool(names))
-        if names:
-            layer.set_adapter(names)
-            for name in names:
-                layer.set_scale(name, wanted[name])
+    step, flux = block_step(part), hasattr(part, "single_transformer_blocks")
+    for place, layer in _tuned(part):
+        scales = {
+            name: sum(strength * share(place, dict(blocks), step, flux) for blocks, strength in wanted[name].items())
+            for name in names
+        }
+        acting = [name for name in names if scales[name] != 0]
+        layer.enable_adapters(bool(acting))
+        if acting:
+            layer.set_adapter(acting)
+            for name in acting:
+                layer.set_scale(name, scales[name])
         layer.requires_grad_(False)  # set_adapter turns gradients on
 
 
@@ -107,7 +152,7 @@ def _keep_only(part: Any, names: set[str]) -> None:
         del part.peft_config
         part._hf_peft_config_loaded = False
         return
-    for layer in _tuned(part):
+    for _, layer in _tuned(part):
         for name in gone:
             layer.delete_adapter(name)
     for name in gone:
@@ -176,6 +221,12 @@ def converted(lora: Lora, part: Any) -> tuple[State, State | None, State | None]
 def _prefixed(key: str, prefix: str) -> str:
     """The bare names of peft and `save_lora_adapter` with the component in front; the other names as they are."""
     key = key.removeprefix("base_model.model.")
+    if ".processor." in key and "blocks." in key and not key.startswith(("unet.", "transformer.", "down", "up", "mid")):
+        return key  # XLabs', which diffusers knows as they are
+    if (first := _FIRST_CODE.match(key)) is not None:  # Flux' own names: as kohya has them, which diffusers splits
+        layer = first["layer"].replace(".", "_")
+        end = {"lora_A": "lora_down", "lora_B": "lora_up"}.get(first["end"], first["end"])
+        return f"lora_unet_{layer}.{end}{first['rest']}"
     found = split(key) or beside(key)
     if found is None or key.startswith(("unet.", "transformer.", "text_encoder", "lora_")):
         return key

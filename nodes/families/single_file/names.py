@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Entry = tuple[str, tuple[int, ...]]
 
-_FIRST = {
+FIRST = {
     "time_embed.0.": "time_embedding.linear_1.",
     "time_embed.2.": "time_embedding.linear_2.",
     "label_emb.0.0.": "add_embedding.linear_1.",
@@ -28,7 +28,7 @@ _FIRST = {
     "out.0.": "conv_norm_out.",
     "out.2.": "conv_out.",
 }
-_RESNET = {
+RESNET = {
     "in_layers.0.": "norm1.",
     "in_layers.2.": "conv1.",
     "out_layers.0.": "norm2.",
@@ -72,7 +72,7 @@ def diffusers_names(layout: str, table: Header, config: Mapping[str, Any]) -> He
 
 def _unet(key: str, step: int) -> str | None:
     """A UNet's tensor: blocks are numbered through, `step` to each resolution."""
-    for old, new in _FIRST.items():
+    for old, new in FIRST.items():
         if key.startswith(old):
             return new + key.removeprefix(old)
     if (found := _MIDDLE.match(key)) is not None:
@@ -89,7 +89,7 @@ def _unet(key: str, step: int) -> str | None:
 
 
 def _resnet(rest: str) -> str:
-    return next((new + rest.removeprefix(old) for old, new in _RESNET.items() if rest.startswith(old)), rest)
+    return next((new + rest.removeprefix(old) for old, new in RESNET.items() if rest.startswith(old)), rest)
 
 
 def _clip_g(key: str, entry: Entry) -> list[tuple[str, Entry]]:
@@ -151,7 +151,7 @@ _SD3_TOP = {
 _SD3_BLOCK = re.compile(
     r"^joint_blocks\.(\d+)\.(x|context)_block\.(attn2?\.\w+|adaLN_modulation\.1|mlp\.fc[12])\.(\w+)$"
 )
-_SD3_IN_BLOCK = {
+SD3_IN_BLOCK = {
     "x": {
         "attn.ln_q": "attn.norm_q",
         "attn.ln_k": "attn.norm_k",
@@ -185,7 +185,7 @@ _FLUX_TOP = {
     "final_layer.adaLN_modulation.1.": "norm_out.linear.",
 }
 _FLUX_DOUBLE = re.compile(r"^double_blocks\.(\d+)\.(img|txt)_([\w.]+)\.(weight|bias|scale)$")
-_FLUX_IN_DOUBLE = {
+FLUX_IN_DOUBLE = {
     "mod.lin": ("norm1.linear", "norm1_context.linear"),
     "attn.norm.query_norm": ("attn.norm_q", "attn.norm_added_q"),
     "attn.norm.key_norm": ("attn.norm_k", "attn.norm_added_k"),
@@ -194,7 +194,7 @@ _FLUX_IN_DOUBLE = {
     "mlp.2": ("ff.net.2", "ff_context.net.2"),
 }
 _FLUX_SINGLE = re.compile(r"^single_blocks\.(\d+)\.([\w.]+)\.(weight|bias|scale)$")
-_FLUX_IN_SINGLE = {
+FLUX_IN_SINGLE = {
     "modulation.lin": "norm.linear",
     "norm.query_norm": "attn.norm_q",
     "norm.key_norm": "attn.norm_k",
@@ -235,9 +235,9 @@ def _sd3_moves(table: Header) -> Iterator[tuple[str, str, Cut]]:
         if what.endswith(".qkv"):
             where = f"{block}.{what.partition('.')[0]}"
             yield from _thirds(where, _JOINT[side == "context"], key, shape[0] // 3, end)
-        elif what in _SD3_IN_BLOCK[side]:
+        elif what in SD3_IN_BLOCK[side]:
             swap = what == "adaLN_modulation.1" and side == "context" and index == last
-            yield f"{block}.{_SD3_IN_BLOCK[side][what]}.{end}", key, SWAPPED if swap else WHOLE
+            yield f"{block}.{SD3_IN_BLOCK[side][what]}.{end}", key, SWAPPED if swap else WHOLE
 
 
 def _flux_moves(table: Header) -> Iterator[tuple[str, str, Cut]]:
@@ -248,16 +248,16 @@ def _flux_moves(table: Header) -> Iterator[tuple[str, str, Cut]]:
             block = f"transformer_blocks.{found[1]}"
             if what == "attn.qkv":
                 yield from _thirds(f"{block}.attn", _JOINT[side], key, shape[0] // 3, end)
-            elif what in _FLUX_IN_DOUBLE:
-                yield f"{block}.{_FLUX_IN_DOUBLE[what][side]}.{end}", key, WHOLE
+            elif what in FLUX_IN_DOUBLE:
+                yield f"{block}.{FLUX_IN_DOUBLE[what][side]}.{end}", key, WHOLE
         elif (found := _FLUX_SINGLE.match(key)) is not None:
             what, end = found[2], "weight" if found[3] == "scale" else found[3]
             block = f"single_transformer_blocks.{found[1]}"
             if what == "linear1":
                 yield from _thirds(f"{block}.attn", _JOINT[0], key, inner, end)
                 yield f"{block}.proj_mlp.{end}", key, Cut(3 * inner, shape[0])
-            elif what in _FLUX_IN_SINGLE:
-                yield f"{block}.{_FLUX_IN_SINGLE[what]}.{end}", key, WHOLE
+            elif what in FLUX_IN_SINGLE:
+                yield f"{block}.{FLUX_IN_SINGLE[what]}.{end}", key, WHOLE
         else:
             yield from _top(_FLUX_TOP, key)
 
