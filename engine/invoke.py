@@ -58,8 +58,14 @@ class EngineRun(Run):
         hooks: Hooks | None = None,
         document: Mapping[str, Any] | None = None,
         resolved: Mapping[str, Any] | None = None,
+        leaner: tuple[str, ...] = (),
     ) -> None:
-        """`document` is the workflow as plain data and `resolved` the values it ran with, for metadata."""
+        """`document` is the workflow as plain data and `resolved` the values it ran with, for metadata.
+
+        `leaner` are the ways in which the step is to make do with less memory; `asked` collects those it knows.
+        """
+        self.asked: list[str] = []
+        self._leaner = leaner
         self.path = path
         self.memory = memory
         self.numerics = numerics
@@ -106,6 +112,12 @@ class EngineRun(Run):
         return self.memory.lease(
             recipe, self.numerics.device, str(own.get("dtype", self.numerics.dtype)), working_bytes, self.check
         )
+
+    def leaner(self, way: str) -> bool:
+        """Is the step to make do with less memory in this way?"""
+        if way not in self.asked:
+            self.asked.append(way)
+        return way in self._leaner
 
     def generators(self, seed: int, batch: int, single_stream: bool = False) -> list[torch.Generator]:
         """CPU generators: one per item from `seed + i` (modulo 2**64), or one for the whole batch."""

@@ -91,6 +91,14 @@ class Run(ABC):
         set exactly to the recipe and removed on exit.
         """
 
+    def leaner(self, way: str) -> bool:
+        """Is the step to make do with less memory in this way, because it ran out before? Ask for the mildest first.
+
+        A way changes bits (`tiles`, `split batch`): the step then has a key of its own, and the diary says so. What a
+        node asks for here is what the engine can try when the device has run out; a node that never asks just fails.
+        """
+        return False
+
     @abstractmethod
     def generators(self, seed: int, batch: int, single_stream: bool = False) -> list[torch.Generator]:
         """The generators of a batch: item i draws on the CPU from `seed + i`, so that any item renders alone.

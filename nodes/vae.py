@@ -34,6 +34,8 @@ Tile = Annotated[
 Overlap = Annotated[int, Range(0, 2048, 8, soft=(16, 256)), Help("Pixels that neighbouring tiles share.")]
 # Maps of the widest kind that are alive at once: 3 to 5 were counted, encoding or decoding; one more for convolutions.
 LIVE_MAPS = 6
+ALONE, TILES = "one picture at a time", "tiles"  # how a VAE makes do with less memory, the milder first
+LEAN_TILE = 512  # pixels
 
 
 def encode_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
@@ -106,8 +108,9 @@ def encoded(
     import torch
 
     planes, factor = pixels.movedim(-1, 1), vae.space.factor  # (B, 3, H, W)
+    count, tile = _leaner(run, len(planes), tile)
     tiling = _tiling(vae, planes.shape[2] // factor, planes.shape[3] // factor, tile, overlap)
-    piece = (len(planes), 3, *_piece(tiling, factor))
+    piece = (count, 3, *_piece(tiling, factor))
     with run.lease(_in(vae, precision), working_bytes=_working(vae, piece)) as module, torch.no_grad():
         device, dtype = _where(module)
         draws: torch.Tensor | None = None
@@ -118,15 +121,17 @@ def encoded(
         def one(box: Box) -> torch.Tensor:
             _tell(run, tiling, box)
             part = box.times(factor)
-            cut = planes[..., part.top : part.bottom, part.left : part.right]
-            posterior = module.encode((2.0 * cut - 1.0).to(device, dtype)).latent_dist
-            if draws is None:
-                z = posterior.mode()
-            else:
-                noise = draws[..., box.top : box.bottom, box.left : box.right].to(device, dtype)
-                z = posterior.mean + posterior.std * noise
-            scaled: torch.Tensor = ((z - vae.shift) * vae.scale).float()
-            return scaled
+            done = []
+            for first in range(0, len(planes), count):
+                cut = planes[first : first + count, :, part.top : part.bottom, part.left : part.right]
+                posterior = module.encode((2.0 * cut - 1.0).to(device, dtype)).latent_dist
+                if draws is None:
+                    z = posterior.mode()
+                else:
+                    noise = draws[first : first + count, :, box.top : box.bottom, box.left : box.right]
+                    z = posterior.mean + posterior.std * noise.to(device, dtype)
+                done.append(((z - vae.shift) * vae.scale).float())
+            return torch.cat(done)
 
         latents = tiling.put_together(one)
     _check_finite(latents, dtype, "encoding")
@@ -160,16 +165,17 @@ def decode(
         raise refuse("this VAE decodes pictures, the latent is a video", socket="latent")
     batch, _, height, width = latent.samples.shape
     factor = vae.space.factor
+    count, tile = _leaner(run, batch, tile)
     tiling = _tiling(vae, height, width, tile, overlap)
-    piece = (batch, 3, *_piece(tiling, factor))
+    piece = (count, 3, *_piece(tiling, factor))
     with run.lease(_in(vae, precision), working_bytes=_working(vae, piece)) as module, torch.no_grad():
         device, dtype = _where(module)
         z = latent.samples.to(device, dtype) / vae.scale + vae.shift
 
         def one(box: Box) -> torch.Tensor:
             _tell(run, tiling, box)
-            part: torch.Tensor = module.decode(z[..., box.top : box.bottom, box.left : box.right], return_dict=False)[0]
-            return part
+            cut = z[..., box.top : box.bottom, box.left : box.right]
+            return torch.cat([module.decode(some, return_dict=False)[0] for some in cut.split(count)])
 
         decoded = tiling.put_together(one, factor)
     _check_finite(decoded, dtype, "decoding")
@@ -184,6 +190,12 @@ def advice(**inputs: Any) -> Iterator[Problem]:
         message = "this VAE overflows in float16 and is computed in float32 all the same"
         mend = Mend("use 'run', or bfloat16, which has the range", ({"set": "precision", "value": "run"},))
         yield Problem("lint.vae_half", message, Where(socket="precision"), mend, severity="lint")
+
+
+def _leaner(run: Run, batch: int, tile: int) -> tuple[int, int]:
+    """How many pictures at once, and the tiles' size: less of both when the device ran out before."""
+    count = 1 if batch > 1 and run.leaner(ALONE) else batch
+    return count, LEAN_TILE if not tile and run.leaner(TILES) else tile
 
 
 def _tiling(vae: VAE, height: int, width: int, tile: int, overlap: int) -> Tiling:

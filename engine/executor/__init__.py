@@ -27,5 +27,8 @@ def execute(engine: Engine, graph: Graph, order: Order, targets: Sequence[str] |
     execution = Execution(engine, graph, order, targets)
     try:
         yield from execution.events()
+        while execution.again and not execution.cancelled():
+            execution = execution.anew()
+            yield from execution.events()
     finally:
         execution.release()

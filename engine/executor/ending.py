@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.errors import Problem
-from engine.events import Event, JobFinished, StepBlocked, StepFailed
+from engine.events import Event, JobFinished, StepBlocked, StepFailed, StepRetried
 from engine.events import State as JobState
 from engine.executor.performing import Performing
 from engine.plan import Live
@@ -21,6 +21,7 @@ class Ending(Performing):
     """The end of an execution."""
 
     problems: list[Problem]
+    again: bool
     started: float
     _done: set[str]
     _failed: dict[str, Problem]
@@ -42,6 +43,15 @@ class Ending(Performing):
         self._leave(live)
         self._let_states_go(live)
         placed = problem.at(path=self.prefix + live.path)
+        leaner = self.engine.leaner.get(live.exact, ()) if problem.code == "device.memory" else live.leaner
+        if leaner != live.leaner and not self.cancelled():
+            # Not the end: the job is planned anew when what else can run has run.
+            self.again = True
+            self._failed[live.path] = placed
+            self._forget_inputs(live)
+            how = f"with {leaner[-1]}, which changes the result slightly"
+            yield StepRetried(job=self.order.job, path=self.prefix + live.path, how=how, numerics_changed=True)
+            return
         self._failed[live.path] = placed
         self.problems.append(placed)
         if problem.code == "node.mutated":

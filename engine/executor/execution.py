@@ -86,6 +86,9 @@ class Execution(Ending):
         self._gone: set[str] = set()
         self._failed: dict[str, Problem] = {}
         self._ran = False
+        self.again = False
+        self._told: set[str] = set()  # steps that the diary has already, from before the job was planned anew
+        self._made = (graph, order, targets, given, held, prefix, depth)
         self._lanes = InlineLanes() if depth else engine.lanes
         self._numerics = order.numerics or engine.numerics
         setting = engine.setting(
@@ -111,13 +114,23 @@ class Execution(Ending):
             self.release()
             raise
 
+    def anew(self) -> Execution:
+        """The same job planned again, after a step was found to need a leaner way; what was made is there already."""
+        graph, order, targets, given, held, prefix, depth = self._made
+        made = Execution(self.engine, graph, order, targets, given=given, held=held, prefix=prefix, depth=depth)
+        hits = {path for path, live in self.frontier.lives.items() if live.status in ("hit", "saved", "failed")}
+        made._told = self._told | {self.prefix + path for path in hits | self._done}
+        self.release()
+        return made
+
     # -- the walk
 
     def events(self) -> Iterator[Event]:
         """Carry the job out. Closing the generator cancels it."""
         try:
-            yield self._planned()
-            for lint in self.frontier.lints:
+            if not self._told:
+                yield self._planned()
+            for lint in self.frontier.lints if not self._told else ():
                 yield Linted(job=self.order.job, path=lint.where.path or "", problem=lint)
             while True:
                 yield from self._take()
@@ -128,7 +141,8 @@ class Execution(Ending):
                         break
                     continue
                 yield from self._next()
-            yield from self._finish()
+            if not self.again or self.cancelled():
+                yield from self._finish()
         except GeneratorExit:
             self.order.cancel.set()
             raise
@@ -154,6 +168,8 @@ class Execution(Ending):
         job = self.order.job
         for live in self.frontier.take_marks():
             path = self.prefix + live.path
+            if path in self._told:
+                continue
             if live.status == "hit":
                 yield StepHit(job=job, path=path, tier=live.tier or "device")
             elif live.status == "saved":
@@ -254,9 +270,13 @@ class Execution(Ending):
             depth=self.depth + 1,
         )
         try:
-            for event in inner.events():
-                if not isinstance(event, Planned | JobFinished):
-                    self.inbox.put(("event", live, (event,)))
+            while True:
+                for event in inner.events():
+                    if not isinstance(event, Planned | JobFinished):
+                        self.inbox.put(("event", live, (event,)))
+                if not inner.again or flight.cancelled():
+                    break
+                inner = inner.anew()
             if flight.cancelled():
                 raise Cancelled
             if inner.problems:
@@ -280,6 +300,8 @@ class Execution(Ending):
             case "started":
                 self._ran = True
                 why = self.frontier.reasons.why(live)
+                if live.leaner:
+                    why = f"{why}; with {' and '.join(live.leaner)}, because it did not fit into memory"
                 yield StepStarted(job=job, path=path, why=why, resumed=live.resumed, steps=len(live.checkpoints))
             case "progress":
                 done, total, text, left = details
@@ -290,7 +312,7 @@ class Execution(Ending):
             case "shown":
                 yield StepShown(job=job, path=path, id=details[0], summary=details[1])
             case "retried":
-                yield StepRetried(job=job, path=path, how="evicted everything idle", freed=details[0])
+                yield StepRetried(job=job, path=path, how=details[0], freed=details[1])
             case "event":
                 yield replace(details[0], job=job)
             case "done":

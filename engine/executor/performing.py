@@ -17,7 +17,7 @@ from engine.executor.holding import Holding
 from engine.executor.shared import Flight
 from engine.invoke import EngineRun, Hooks, Stopwatch, raised
 from engine.keys import canonical, content_id, encode_template, output_id
-from engine.memory import is_out_of_memory
+from engine.memory import Way, is_out_of_memory
 from engine.node import PLAIN_OR_NONE
 from engine.numerics import Numerics
 from engine.places import Places, file_id
@@ -25,6 +25,8 @@ from engine.plan import Live
 from engine.run import State
 from engine.sockets import Ref, facts_of, holes
 from engine.values import content_digest, map_tensors, nbytes, summary
+
+PARTS: tuple[Way, ...] = ("blocks", "layers")
 
 
 class Performing(Holding):
@@ -96,29 +98,47 @@ class Performing(Holding):
             self._hooks(flight, live, watch, trail),
             self.order.document,
             self.order.resolved,
+            live.leaner,
         )
+        memory, device = self.engine.memory, self._numerics.device
+        done, result = self._tried(live, inputs, run)
+        if done:
+            return result
+        # What follows changes no bit: first what is idle goes, then weights come to the device in parts.
+        flight.tell("retried", "evicted everything idle", memory.free_everything(device))
+        done, result = self._tried(live, inputs, run)
+        for way in PARTS:
+            if done:
+                return result
+            with memory.in_parts(device, way) as helps:
+                if helps:
+                    flight.tell("retried", f"weights come in {way}", memory.free_everything(device))
+                    done, result = self._tried(live, inputs, run)
+        if done:
+            return result
+        # The rest does: the step is planned anew, under a key of its own, in the mildest way that it knows.
+        ways = [way for way in run.asked if way not in live.leaner]
+        if ways and not self.engine.exact:
+            self.engine.leaner[live.exact] = (*live.leaner, ways[0])
+        raise WeftError(
+            Problem(
+                "device.memory",
+                f"'{live.spec.id}' needs more memory than {device} has",
+                Where(),
+                Mend("use a smaller size or batch, a lower dtype, or tiled decoding"),
+            )
+        )
+
+    def _tried(self, live: Live, inputs: dict[str, Any], run: EngineRun) -> tuple[bool, dict[str, Any]]:
+        """The outputs, or (False, {}) when the device ran out of memory."""
         try:
-            return self.engine.invoker.call(live.spec, inputs, run)
+            return True, self.engine.invoker.call(live.spec, inputs, run)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             # The traceback's frames pin the activations that have to go.
             traceback.clear_frames(error.__traceback__)
-        freed = self.engine.memory.free_everything(self._numerics.device)
-        flight.tell("retried", freed)
-        try:
-            return self.engine.invoker.call(live.spec, inputs, run)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise WeftError(
-                    Problem(
-                        "device.memory",
-                        f"'{live.spec.id}' needs more memory than {self._numerics.device} has",
-                        Where(),
-                        Mend("use a smaller size or batch, a lower dtype, or tiled decoding"),
-                    )
-                ) from None
-            raise
+        return False, {}
 
     def _hooks(self, flight: Flight, live: Live, watch: Stopwatch, trail: Trail | None) -> Hooks:
         shown = iter(range(1_000_000))

@@ -132,6 +132,8 @@ class Engine:
     lanes: Lanes = field(default_factory=Lanes)
     flights: Flights = field(default_factory=Flights)
     light_memo: dict[str, Any] = field(default_factory=dict)
+    leaner: dict[str, tuple[str, ...]] = field(default_factory=dict)  # exact key of a step -> ways it needs to fit
+    exact: bool = False  # rather fail than change bits to fit into memory
     checkpoints: Checkpoints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,6 +150,7 @@ class Engine:
                 "source_digest": self.registry.source_digest,
                 "known": self.cache.known,
                 "light_memo": self.light_memo,
+                "leaner": self.leaner,
                 **more,
             }
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.errors import Problem, WeftError, Where, fail
 from engine.graph import Bound, Const, Free, Graph, Keyed, Out, Several
-from engine.keys import canonical, output_id, step_key, template_from_json
+from engine.keys import canonical, hash_text, output_id, step_key, template_from_json
 from engine.node import Input, NodeSpec, arguments, dress, fitted, outputs_of, resolve
 from engine.places import file_id
 from engine.plan.state import Live, Order, Scope, Setting
@@ -230,7 +230,9 @@ class Forward:
         if spec.volatile:
             more.append(("volatile", setting.nonce, path))
         keyed = {name: value for name, value in inputs.items() if name not in way.unkeyed} if way.unkeyed else inputs
-        live.key = key = step_key(spec.id, spec.version, way.source, way.numerics, keyed, more)
+        live.exact = key = step_key(spec.id, spec.version, way.source, way.numerics, keyed, more)
+        live.leaner = setting.leaner.get(key, ())
+        live.key = key = hash_text("|".join((key, *live.leaner))) if live.leaner else key
         if spec.effect:
             live.effect_key = step_key(spec.id, spec.version, way.source, str(setting.places.output), inputs, more)
         for output, source in way.passed:

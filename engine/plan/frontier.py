@@ -205,7 +205,8 @@ class Frontier(Forward):
         if not live.spec.steps or live.checkpoints:
             return
         numerics = self.setting.numerics.digest
-        opening = f"{live.spec.id}@{live.spec.version}|{self.setting.source_digest(live.spec)}|{numerics}"
+        source = self.setting.source_digest(live.spec)
+        opening = "|".join((f"{live.spec.id}@{live.spec.version}", source, numerics, *live.leaner))
         active = resolve(live.spec.steps)(**(live.inputs or {}))
         live.checkpoints = tuple(checkpoint_ids(opening, active))
         for index in range(len(live.checkpoints) - 1, -1, -1):

@@ -37,6 +37,8 @@ class Live:
     inputs: dict[str, Any] | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     key: str = ""
+    exact: str = ""  # the key it would have with memory to spare; `key` is another when `leaner` is not empty
+    leaner: tuple[str, ...] = ()  # the ways in which it makes do with less memory, each of which changes bits
     effect_key: str = ""
     unsettled: tuple[str, ...] = ()  # cut-off outputs whose content is not known
     blockers: frozenset[str] = frozenset()  # paths that must be settled before this step can be keyed
@@ -121,4 +123,5 @@ class Setting:
     nonce: str = ""  # makes volatile nodes new; one a job
     flow: str = ""  # the workflow's name in the records, for "what changed"
     again: bool = False  # effects write again even when their files are in place
+    leaner: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # exact key -> ways found necessary before
     source_digest: Callable[[NodeSpec], str] = lambda spec: ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import traceback
 import uuid
@@ -74,6 +75,7 @@ class Session:
             records=records or Records(places.state / "records.sqlite"),
             invoker=invoker or LocalInvoker(registry.types, paranoid),
             lanes=Lanes(),
+            exact=bool(os.environ.get("WEFT_EXACT")),
         )
         self.jobs: dict[str, Job] = {}
         self._pool = ThreadPoolExecutor(max(1, jobs), thread_name_prefix="weft job")
@@ -243,10 +245,14 @@ class Session:
                 job.execution = Execution(self.engine, job.graph, job.order, job.targets)
                 if before is not None:
                     before.release()
-            for event in job.execution.events():
-                if isinstance(event, JobFinished):
-                    self._ended += 1
-                job.tell(event)
+            while True:
+                for event in job.execution.events():
+                    if isinstance(event, JobFinished):
+                        self._ended += 1
+                    job.tell(event)
+                if not job.execution.again or job.execution.cancelled():
+                    break
+                job.execution = job.execution.anew()
         except WeftError as error:
             job.tell(JobFinished(job=job.id, state="failed", problems=error.problems))
         except BaseException as error:

@@ -26,8 +26,9 @@ from engine.events import (
 )
 from engine.executor import Execution, Order
 from engine.graph import bind
+from engine.memory import Memory
 from tests.engine import toys
-from tests.engine.fakes import fake_memory, gate
+from tests.engine.fakes import FakeDevice, fake_memory, gate
 from tests.engine.flows import box, flow
 
 
@@ -280,6 +281,91 @@ def test_what_never_fits_is_an_error_of_the_step_that_says_so(make_session):
     problem = result.problems[0]
     assert (problem.code, problem.where.path) == ("device.memory", "hog")
     assert problem.mend and "smaller" in problem.mend.text
+
+
+def lean(count):
+    nodes = {
+        "m": box("toy.make"),
+        "lean": box("toy.lean", thing="@m", count=count),
+        "u": box("toy.upper", thing="@lean"),
+    }
+    return flow(nodes, outputs={"out": "u"})
+
+
+def test_what_fits_only_with_other_bits_is_done_under_a_key_of_its_own_and_says_so(make_session):
+    """The mildest way that fits; what follows has other ids too, so nothing inexact is found under an exact name."""
+    session = make_session(memory=fake_memory(10_000)[0])
+    result = session.run(lean(70_000))
+    assert result.state == "succeeded" and result["out"].text == "A8750"
+    told = the(StepRetried, result.events)
+    changed = [event.how for event in told if event.numerics_changed]
+    assert changed == [
+        "with halves, which changes the result slightly",
+        "with crumbs, which changes the result slightly",
+    ]
+    assert the(StepFailed, result.events) == [] and len(the(Planned, result.events)) == 1
+    assert ran(result.events) == ["lean", "m", "u"]
+    start = [event.why for event in the(StepStarted, result.events) if event.path == "lean"][-1]
+    assert "halves and crumbs, because it did not fit" in start
+    exact = make_session(memory=fake_memory(10**6)[0]).run(lean(70_000))
+    assert exact["out"].text == "A70000"
+    assert the(JobFinished, exact.events)[0].outputs["out"] != the(JobFinished, result.events)[0].outputs["out"]
+
+
+def test_what_was_found_too_large_once_is_planned_leaner_from_then_on(make_session):
+    memory, device = fake_memory(10_000)
+    session = make_session(memory=memory)
+    session.run(lean(15_000))
+    refused = device.refused
+    assert session.run(lean(15_000)).ran == []
+    session.engine.cache.clear()
+    assert session.run(lean(15_000))["out"].text == "A7500" and device.refused == refused
+    assert session.run(lean(5_000))["out"].text == "A5000"
+
+
+def test_exact_means_that_a_step_rather_fails(make_session, monkeypatch):
+    monkeypatch.setenv("WEFT_EXACT", "1")
+    session = make_session(memory=fake_memory(10_000)[0])
+    result = session.run(lean(15_000))
+    assert result.state == "failed" and result.problems[0].code == "device.memory"
+
+
+def test_what_does_not_fit_in_any_way_fails_once(make_session):
+    session = make_session(memory=fake_memory(100)[0])
+    result = session.run(lean(70_000))
+    assert [event.path for event in the(StepFailed, result.events)] == ["lean"] and result.state == "failed"
+
+
+def test_weights_come_in_parts_before_bits_change(make_session):
+    """On a device, the rungs of the ladder: evict, blocks, layers; only then another way."""
+    from engine.numerics import Numerics
+
+    class Parts(FakeDevice):
+        def allocate(self, count):
+            ways.append(memory._at_least.get("gpu", "whole"))
+            super().allocate(count)
+
+    ways = []
+    device = Parts(10_000, "gpu")
+    memory = Memory({"gpu": 10_000, "cpu": 10**6}, {"gpu": device})
+    device.memory = memory
+    session = make_session(memory=memory, numerics=Numerics("gpu", threads=1))
+    result = session.run(lean(15_000))
+    assert result.state == "succeeded" and ways == ["whole", "whole", "blocks", "layers", "whole"]
+    assert [event.how for event in the(StepRetried, result.events)] == [
+        "evicted everything idle",
+        "weights come in blocks",
+        "weights come in layers",
+        "with halves, which changes the result slightly",
+    ]
+
+
+def test_a_nested_run_makes_do_with_less_too(make_session):
+    session = make_session(memory=fake_memory(10_000)[0])
+    nested = box("toy.nested", thing="@m", kind="toy.lean", count=15_000)
+    result = session.run(flow({"m": box("toy.make"), "n": nested}, outputs={"out": "n"}))
+    assert result["out"].text == "a7500"
+    assert [event.path for event in the(StepRetried, result.events) if event.numerics_changed] == ["n/x0"]
 
 
 def test_a_value_is_let_go_after_its_last_reader(make_session):

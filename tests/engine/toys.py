@@ -516,12 +516,24 @@ def hog(run: Run, thing: Thing, count: int = 100) -> Thing:
     return Thing(thing.text + "h")
 
 
+@node("toy.lean")
+def lean(run: Run, thing: Thing, count: int = 100) -> Thing:
+    """Needs memory while it works; half of it in halves, an eighth in crumbs, each of which is another result."""
+    counted("lean")
+    if run.leaner("halves"):
+        count = count // 2
+    if run.leaner("crumbs"):
+        count = count // 4
+    run.memory.device(run.device).allocate(count)  # type: ignore[attr-defined]
+    return Thing(f"{thing.text}{count}")
+
+
 @node("toy.nested")
-def nested(run: Run, thing: Thing, turns: int = 1) -> Thing:
+def nested(run: Run, thing: Thing, turns: int = 1, kind: str = "toy.upper", count: int = 0) -> Thing:
     """Runs a workflow inside its step."""
     from engine.workflow import from_json
 
-    nodes = {"x0": {"type": "toy.upper", "inputs": {}}}
+    nodes: dict[str, Any] = {"x0": {"type": kind, "inputs": {"count": count} if count else {}}}
     for turn in range(1, turns):
         nodes[f"x{turn}"] = {"type": "toy.upper", "inputs": {"thing": {"from": f"x{turn - 1}"}}}
     inner = from_json(

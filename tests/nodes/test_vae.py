@@ -223,3 +223,39 @@ def test_a_cancelled_tiled_decode_ends_at_the_next_tile():
     with using_ambient(EngineRun("", Memory({"cpu": 2**30}), Numerics(device="cpu"), hooks)), pytest.raises(Cancelled):
         vae.decode(RECIPE, latent, tile=64, overlap=16)
     assert len(asked) == 3
+
+
+def test_a_picture_that_does_not_fit_is_decoded_in_a_leaner_way_and_says_so(home, tiny_sd1):
+    """One picture at a time first: the mildest way that fits, under another key."""
+    from engine.events import StepRetried
+    from engine.memory import Memory
+    from engine.numerics import Numerics
+    from engine.records import Records
+    from engine.session import Session
+    from nodes.load import model
+    from tests.nodes.families.test_in_the_engine import flow
+
+    class Small(Memory):
+        """Memory in which a decode of more than a tile, or of more than one picture, runs out."""
+
+        most = 10**9
+
+        def lease(self, recipe, device, dtype, working_bytes=0, check=None):
+            if type(recipe).__name__ == "VAE" and working_bytes > self.most:
+                raise RuntimeError(f"out of memory: {working_bytes}")
+            return super().lease(recipe, device, dtype, working_bytes, check)
+
+    memory = Small({"cpu": 10**9})
+    recipe = model("tiny-sd1").vae
+    memory.most = vae._working(recipe, (1, 3, 64, 64))
+    work = flow("tiny-sd1", canvas={"batch": 2})
+    with Session(places=home, memory=memory, records=Records(), numerics=Numerics("cpu", threads=1)) as session:
+        found = session.run(work)
+        assert found.state == "succeeded"
+        told = [event.how for event in found.events if isinstance(event, StepRetried) and event.numerics_changed]
+        assert told == ["with one picture at a time, which changes the result slightly"]
+        memory.most = 10**9
+        whole = Session(places=home, memory=Memory(), records=Records(), numerics=Numerics("cpu", threads=1))
+        with whole:
+            other = whole.run(work)
+        assert (found["image"].pixels - other["image"].pixels).abs().max() < 1e-3
