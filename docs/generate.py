@@ -49,6 +49,7 @@ ENVIRONMENT = """| environment | |
 | `WEFT_HOME` | where models, inputs, results, workflows, nodes and the engine's records lie; `~/weft` |
 | `WEFT_MEMORY_CPU`, `WEFT_MEMORY_CUDA`, `WEFT_MEMORY_MPS`, `WEFT_MEMORY_XPU` | a device's budget in MiB; \
 else half the host's memory, nine tenths of a GPU's |
+| `WEFT_EXACT` | set: a step that does not fit into memory fails, rather than run in a way that changes bits |
 | `WEFT_CACHE_MB` | how much may be kept on disk under `WEFT_HOME/cache`, in MiB; 4096 |
 | `WEFT_TOKEN` | the server's token, in place of one that is made |
 | `OMP_NUM_THREADS` | CPU threads to compute with; else all that the process may use. Part of the numerics |"""

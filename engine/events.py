@@ -158,6 +158,21 @@ class StepRetried(StepEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemoryHeld(Event):
+    """Who holds a device's memory as the job ends: bytes used of the budget, the most there ever were, the largest.
+
+    `held` has rows of kind (`weights`, `value`, `working`), name, bytes, and whether it is in use.
+    """
+
+    durable: ClassVar[bool] = False
+    device: str
+    used: int
+    limit: int
+    peak: int
+    held: tuple[tuple[str, str, int, bool], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Linted(StepEvent):
     """Advice about a step; never blocks."""
 

@@ -299,6 +299,16 @@ class Denoiser:
 
         return footprint([self.base], dtype)
 
+    def working(self, facts: Facts, dtype: str) -> int:
+        """Activations of one forward with both sides of guidance, for a picture of these facts (engine use)."""
+        from nodes.families import family_of
+
+        if not ("width" in facts and "height" in facts):
+            return 0
+        cells = [int(facts[side]) // self.space.factor for side in ("height", "width")]
+        item = 4 if dtype == "float32" else 2
+        return family_of(self).working_bytes(self, 2 * int(facts.get("batch", 1)), cells[0], cells[1], item)
+
     def attach(self, module: Any) -> Callable[[], None]:
         """Set adapters and patches to this recipe (engine use)."""
         from nodes.families import family_of
@@ -407,6 +417,14 @@ class VAE:
         from nodes.families.offload import footprint
 
         return footprint([self.base], vae_dtype(self, dtype), blocks=False)
+
+    def working(self, facts: Facts, dtype: str) -> int:
+        """Activations for a picture of these facts (engine use)."""
+        from nodes.vae import _working
+
+        if not ("width" in facts and "height" in facts):
+            return 0
+        return _working(self, (int(facts.get("batch", 1)), 3, int(facts["height"]), int(facts["width"])))
 
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to a VAE."""

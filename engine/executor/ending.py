@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.errors import Problem
-from engine.events import Event, JobFinished, StepBlocked, StepFailed, StepRetried
+from engine.events import Event, JobFinished, MemoryHeld, StepBlocked, StepFailed, StepRetried
 from engine.events import State as JobState
 from engine.executor.performing import Performing
 from engine.plan import Live
@@ -103,6 +103,8 @@ class Ending(Performing):
                 if live.key and live.inputs is not None
             }
             self.engine.records.set_last(self.order.flow, steps)
+        if self._ran:
+            yield self._memory()
         outputs = {
             name: template.id
             for name, template in self._output_templates().items()
@@ -115,6 +117,20 @@ class Ending(Performing):
             seconds=time.perf_counter() - self.started,
             outputs=outputs,
             problems=tuple(self.problems),
+        )
+
+    def _memory(self) -> MemoryHeld:
+        """Who holds what on the job's device."""
+        name = self._numerics.device
+        rows = self.engine.memory.report().get(name, [])
+        budget = self.engine.memory.budget(name)
+        return MemoryHeld(
+            job=self.order.job,
+            device=name,
+            used=budget.used,
+            limit=budget.limit,
+            peak=budget.peak,
+            held=tuple(rows[:8]),
         )
 
     def _nothing_forgotten(self) -> None:

@@ -11,6 +11,7 @@ from engine.events import (
     TERMINAL,
     Event,
     JobFinished,
+    MemoryHeld,
     StepEvent,
     StepFailed,
     StepFinished,
@@ -36,6 +37,10 @@ FILLED = {
     "hit": 0,
     "run": 1,
     "maybe": 0,
+    "device": "cpu",
+    "used": 1,
+    "limit": 2,
+    "peak": 1,
 }
 
 
@@ -59,8 +64,8 @@ def test_kinds_are_names_of_their_own():
     assert KINDS[StepFinished] == "step_finished" and all(name == name.lower() for name in names)
 
 
-def test_only_progress_and_previews_are_volatile():
-    assert {kind for kind in KINDS if not kind.durable} == {StepProgress, StepPreview}
+def test_only_what_matters_now_is_volatile():
+    assert {kind for kind in KINDS if not kind.durable} == {StepProgress, StepPreview, MemoryHeld}
 
 
 def test_a_problem_in_an_event_has_the_one_json_shape():

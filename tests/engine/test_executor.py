@@ -10,6 +10,7 @@ from engine.events import (
     TERMINAL,
     AlreadySaved,
     JobFinished,
+    MemoryHeld,
     Planned,
     Saved,
     StepBlocked,
@@ -571,3 +572,14 @@ def test_many_jobs_from_many_threads_end_well(make_session):
         thread.join(20)
     assert sorted(results) == sorted(f"AB*2*{index % 3}" for index in range(8))
     assert (toys.COUNT["make"], toys.COUNT["upper"]) == (1, 1)
+
+
+def test_who_holds_memory_is_told_as_a_job_ends(session):
+    events = []
+    session.run(flow(CHAIN, outputs={"out": "weigh"}), on_event=events.append)
+    held = the(MemoryHeld, events)
+    assert [(event.device, event.used > 0, event.limit) for event in held] == [("cpu", True, 64 * 2**20)]
+    assert {kind for kind, *_ in held[0].held} == {"value"} and held[0].peak >= held[0].used
+    events.clear()
+    session.run(flow(CHAIN, outputs={"out": "weigh"}), on_event=events.append)
+    assert the(MemoryHeld, events) == []  # nothing ran
