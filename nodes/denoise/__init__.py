@@ -95,7 +95,12 @@ def sample(
     check(**inputs)
     family, (batch, height, width) = family_of(model), _shape(model, latent)
     sides = 2 if settings.guidance.scale != 1 and settings.guidance.mode == "batched" else 1
-    room = family.working_bytes(model, batch * sides, height, width, 4 if run.dtype == "float32" else 2)
+    if sides == 2 and run.leaner("guidance in two forwards"):
+        settings, sides = replace(settings, guidance=replace(settings.guidance, mode="sequential")), 1
+    alone = batch > 1 and run.leaner("one picture at a time")
+    room = family.working_bytes(
+        model, sides * (1 if alone else batch), height, width, 4 if run.dtype == "float32" else 2
+    )
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         nets = [stack.enter_context(run.lease(item.net)) for item in (control.items if control else ())]
@@ -105,7 +110,9 @@ def sample(
         samples = latent.samples.to(device, dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
         beside = None if latent.beside is None else latent.beside.to(samples)
-        ready = Model(family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor, beside)
+        ready = Model(
+            family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor, beside, alone
+        )
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, device, tokens)
         total = len(timetable.timesteps)

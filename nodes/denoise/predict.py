@@ -30,6 +30,7 @@ class Model:
     scale: float = 1.0
     factor: int = 8  # pixels a cell
     beside: torch.Tensor | None = None  # [batch or 1, channel, h, w], what a model for inpainting sees with the noise
+    alone: bool = False  # one picture of the batch at a time, because all did not fit into memory
     texts: dict[tuple[int, ...], tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def forward(
@@ -40,15 +41,21 @@ class Model:
 
         text, pooled, sizes = self._text(entries, x)
         many = torch.cat([x] * len(entries)) if len(entries) > 1 else x  # (entries * batch, channel, h, w)
-        residuals = None
-        for item, net, hint in self.controls:
-            if item in items:
-                hints = _repeat(hint, many.shape[0])
-                more = self.family.control(net, many, t, text, pooled, hints, item.strength, sizes)
+        count = many.shape[0]
+        controls = [(item, net, _repeat(hint, count)) for item, net, hint in self.controls if item in items]
+        beside = None if self.beside is None else _repeat(self.beside, count)
+        outs = []
+        for part in [slice(index, index + 1) for index in range(count)] if self.alone else [slice(None)]:
+            pool, size = (None if one is None else one[part] for one in (pooled, sizes))
+            words = text[part]
+            some, residuals = many[part], None
+            for item, net, hints in controls:
+                more = self.family.control(net, some, t, words, pool, hints[part], item.strength, size)
                 residuals = more if residuals is None else self.family.add_residuals(residuals, more)
-        if self.beside is not None:
-            many = torch.cat([many, _repeat(self.beside, many.shape[0])], dim=1)
-        out = self.family.predict(self.module, many, t, text, pooled, residuals, self.scale, sizes)
+            if beside is not None:
+                some = torch.cat([some, beside[part]], dim=1)
+            outs.append(self.family.predict(self.module, some, t, words, pool, residuals, self.scale, size))
+        out = outs[0] if len(outs) == 1 else torch.cat(outs)
         return list(out.chunk(len(entries)))
 
     def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any, Any]:

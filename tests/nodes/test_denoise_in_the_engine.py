@@ -168,3 +168,36 @@ def test_conditioning_of_another_model_is_an_error_on_the_socket_and_nothing_run
     problem = caught.value.problem
     assert (problem.code, problem.where.path, problem.where.socket) == ("facts.mismatch", "sample", "negative")
     assert not any(isinstance(event, StepStarted) for event in diary)
+
+
+def test_what_does_not_fit_is_denoised_in_a_leaner_way_and_says_so(home, tiny_sd1):
+    """Guidance in two forwards first, then one picture at a time: near the exact result, under other ids."""
+    from engine.events import StepRetried
+    from tests.nodes.families.test_in_the_engine import flow
+
+    asked = []
+
+    class Small(Memory):
+        most = 10**12
+
+        def lease(self, recipe, device, dtype, working_bytes=0, check=None):
+            if type(recipe).__name__ == "Denoiser":
+                asked.append(working_bytes)
+                if working_bytes > self.most:
+                    raise RuntimeError("out of memory")
+            return super().lease(recipe, device, dtype, working_bytes, check)
+
+    work = flow("tiny-sd1", canvas={"batch": 2})
+    memory = Small({"cpu": 10**9})
+    with Session(places=home, memory=memory, records=Records(), numerics=Numerics("cpu", threads=1)) as session:
+        exact = session.run(work)
+        whole = asked[-1]
+        session.engine.cache.clear()
+        memory.most = whole // 4
+        lean = session.run(work)
+    told = [event.how for event in lean.events if isinstance(event, StepRetried) and event.numerics_changed]
+    assert [how.split(",")[0] for how in told] == ["with guidance in two forwards", "with one picture at a time"]
+    assert asked[-1] == whole // 4 and lean.state == "succeeded"
+    assert (lean["image"].pixels - exact["image"].pixels).abs().max() < 1e-3
+    ids = [next(e.outputs for e in reversed(one.events) if hasattr(e, "outputs")) for one in (exact, lean)]
+    assert ids[0] != ids[1]
