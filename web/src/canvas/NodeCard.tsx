@@ -275,7 +275,7 @@ function Pictures(props: { path: string; name: string; paintable: boolean; area:
   if (!pictures?.length) return null;
   const open = (index: number) =>
     useUi.getState().set({
-      viewing: { at: index, pictures: pictures.map((picture, i) => ({ url: blobUrl(picture.blob), label: `${props.title} ${i + 1}` })) },
+      viewing: { at: index, film: true, pictures: pictures.map((picture, i) => ({ blob: picture.blob, node: props.paintable ? props.name : undefined, url: blobUrl(picture.blob), label: `${props.title} ${i + 1}` })) },
     });
   return (
     <div className="picture grid" style={{ ...style, gridTemplateColumns: `repeat(${area.columns}, 1fr)` }}>

@@ -14,6 +14,8 @@ export interface Command {
   puts: Put[];
   /** Commands of the same key that follow one another are one undo step: typing, dragging a slider. */
   merge?: string;
+  /** Changes the document but is no undo step: a roll of a seed. */
+  quiet?: boolean;
 }
 
 type Tree = { [key: string]: unknown };

@@ -16,6 +16,7 @@ export const begin = (document: WorkflowJson): History => ({ document, past: [],
 export function perform(history: History, command: Command): History {
   const { document, inverse } = apply(history.document, command);
   if (!inverse.puts.length) return history;
+  if (command.quiet) return { ...history, document };
   const last = history.past[history.past.length - 1];
   if (command.merge && last?.merge === command.merge && !history.future.length) {
     const merged = { ...last, puts: [...inverse.puts, ...last.puts] };

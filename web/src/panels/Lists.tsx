@@ -1,13 +1,13 @@
 import { useEffect, useState } from "react";
 import { api, blobUrl } from "../protocol/http";
-import type { DeviceMemory, Job, Picture, Problem, WorkflowRow } from "../protocol/types";
-import { bytes, duration } from "../run/state";
-import { applyMend, failed, refreshQueue, save, showJob } from "../state/actions";
+import type { DeviceMemory, Problem, WorkflowRow } from "../protocol/types";
+import { bytes } from "../run/state";
+import { applyMend, failed, refreshQueue, save } from "../state/actions";
 import { specsNow, useCatalogue } from "../state/catalogue";
 import { canvas } from "../state/canvas";
 import { documentOf, graphOf, isDirty, tabOf, useDocument } from "../state/document";
 import { useRun } from "../state/run";
-import { say, useUi } from "../state/ui";
+import { useUi } from "../state/ui";
 import { Empty, IconButton } from "../ui/basics";
 import { isText } from "../canvas/geometry";
 import { withSpots } from "../canvas/layout";
@@ -107,99 +107,6 @@ export function Models() {
         </section>
       ))}
       {kinds && !rows.length ? <Empty>No models are here yet. Put them into the models folder of Weft’s home, by kind.</Empty> : null}
-    </>
-  );
-}
-
-export const picturesOf = (job: Job): Picture[] => {
-  const outputs = Object.values(job.outputs ?? {}).flat();
-  if (outputs.length) return outputs;
-  return Object.values(job.pictures ?? {}).flatMap((held) => Object.values(held)[0] ?? []);
-};
-
-const ago = (seconds: number | undefined): string => {
-  if (!seconds) return "";
-  const past = Date.now() / 1000 - seconds;
-  if (past < 60) return "just now";
-  return past < 86_400 ? `${duration(past)} ago` : new Date(seconds * 1000).toLocaleDateString();
-};
-
-/** Every result with the exact graph that made it; two of them side by side. */
-export function History() {
-  const [jobs, setJobs] = useState<Job[] | null>(null);
-  const [more, setMore] = useState(false);
-  const [against, setAgainst] = useState<{ url: string; label: string } | null>(null);
-  const finished = useRun((state) => (state.run.state === "running" ? null : state.run.job));
-  useEffect(() => {
-    void api.history(undefined, 40).then((found) => {
-      setJobs(found.jobs);
-      setMore(found.jobs.length === 40);
-    }, failed);
-  }, [finished]);
-  const restore = (job: Job) => {
-    if (!job.workflow) return;
-    useDocument.getState().open(withSpots(job.workflow, specsNow()), "");
-    showJob(job);
-    say("the graph that made it is open in a tab of its own");
-  };
-  const view = (job: Job, at: number) => {
-    const pictures = picturesOf(job).map((picture, i) => ({ url: blobUrl(picture.blob), label: `${job.title || "job"} ${i + 1}` }));
-    if (against) {
-      useUi.getState().set({ viewing: { pictures: [...pictures, against], at, against: pictures.length } });
-      setAgainst(null);
-    } else useUi.getState().set({ viewing: { pictures, at } });
-  };
-  return (
-    <>
-      {against ? (
-        <p className="note">
-          Choose the picture to compare with. <button onClick={() => setAgainst(null)}>never mind</button>
-        </p>
-      ) : null}
-      {jobs?.map((job) => (
-        <article className="result" key={job.id}>
-          <div className="gallery">
-            {picturesOf(job).map((picture, index) => (
-              <button type="button" key={picture.blob + String(index)} onClick={() => view(job, index)} aria-label={`Open picture ${index + 1} of ${job.title ?? "the job"}`}>
-                <img src={blobUrl(picture.blob, 256)} alt="" loading="lazy" />
-              </button>
-            ))}
-          </div>
-          <footer>
-            <span className={job.state}>
-              {job.title || "untitled"} · {job.state === "succeeded" ? ago(job.finished) : job.state}
-            </span>
-            <IconButton icon="restore" label="Open the graph that made it" onClick={() => restore(job)} />
-            {picturesOf(job)[0] ? (
-              <IconButton
-                icon="compare"
-                label="Compare with another"
-                onClick={() => setAgainst({ url: blobUrl((picturesOf(job)[0] as Picture).blob), label: job.title ?? "" })}
-              />
-            ) : null}
-            <IconButton
-              icon="trash"
-              label="Forget it"
-              onClick={() => void api.forget(job.id).then(() => setJobs((held) => held?.filter((item) => item.id !== job.id) ?? null), failed)}
-            />
-          </footer>
-        </article>
-      ))}
-      {more ? (
-        <button
-          type="button"
-          className="wide"
-          onClick={() =>
-            void api.history(jobs?.at(-1)?.finished, 40).then((found) => {
-              setJobs((held) => [...(held ?? []), ...found.jobs]);
-              setMore(found.jobs.length === 40);
-            }, failed)
-          }
-        >
-          older
-        </button>
-      ) : null}
-      {jobs && !jobs.length ? <Empty>Nothing has run yet. Press Ctrl+Enter, and every result is kept here with its graph.</Empty> : null}
     </>
   );
 }

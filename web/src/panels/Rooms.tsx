@@ -6,6 +6,7 @@ const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room
 const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ default: room.FieldMenu })));
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
 
+export const History = lazy(() => import("./history/History").then((room) => ({ default: room.History })));
 export const SweepPanel = lazy(() => import("./sweep/SweepPanel").then((room) => ({ default: room.SweepPanel })));
 export const CullPanel = lazy(() => import("./sweep/CullPanel").then((room) => ({ default: room.CullPanel })));
 

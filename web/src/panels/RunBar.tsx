@@ -1,9 +1,11 @@
 import { countOf } from "../run/items";
 import { duration, forecastLine } from "../run/state";
-import { interrupt, run } from "../state/actions";
+import { failed, interrupt, run } from "../state/actions";
 import { useRun } from "../state/run";
+import { openSheet } from "../state/sheets";
 import { useUi } from "../state/ui";
 import { Icon } from "../ui/icons";
+import { t } from "../words";
 
 /** Run, what it will cost, how far it is, what waits. */
 export function RunBar() {
@@ -17,6 +19,8 @@ export function RunBar() {
   const problems = plan?.problems.length ?? 0;
   const advice = plan?.lints.length ?? 0;
   const share = progress(held);
+  const count = useUi((state) => state.count);
+  const live = useUi((state) => state.live);
   return (
     <footer className="run-bar">
       <div className="run-progress" aria-hidden="true">
@@ -24,6 +28,27 @@ export function RunBar() {
       </div>
       <button type="button" className="run-button" onClick={() => void run()} title="Run (Ctrl+Enter)" data-action="run">
         <Icon name="run" /> Run
+      </button>
+      <label className="count" title={t("How many pictures a run makes, each of a seed of its own")}>
+        ×
+        <input
+          type="number"
+          min={1}
+          max={1000}
+          value={count}
+          aria-label={t("How many pictures")}
+          onChange={(event) => useUi.getState().set({ count: Math.max(1, Math.min(1000, Math.round(Number(event.target.value)) || 1)) })}
+          onFocus={(event) => event.target.select()}
+        />
+      </label>
+      <button
+        type="button"
+        className="chip live"
+        aria-pressed={live}
+        title={t("Run by itself after every edit; the run of the edit before is cancelled")}
+        onClick={() => useUi.getState().set({ live: !live })}
+      >
+        {t("live")}
       </button>
       {running ? (
         <button type="button" className="stop" onClick={() => void interrupt()} title="Stop (Ctrl+Alt+Enter)">
@@ -41,6 +66,11 @@ export function RunBar() {
       {advice ? (
         <button type="button" className="chip" onClick={() => useUi.getState().togglePanel("problems")}>
           advice {advice}
+        </button>
+      ) : null}
+      {held.items && held.job ? (
+        <button type="button" className="chip" data-action="sheet" onClick={() => void openSheet(held.job ?? "").catch(failed)}>
+          <Icon name="grid" size={14} /> {t("Sheet")}
         </button>
       ) : null}
       <span className="space" />

@@ -72,6 +72,7 @@ export interface ResultRef {
 
 /** Every call the editor makes; `docs/http.md` describes the same paths for curl. */
 export const api = {
+  setSettings: (settings: JsonObject) => call<unknown>("PUT", "/api/settings", { settings }),
   state: () => call<ServerState>("GET", "/api/state"),
   nodes: () => call<Catalogue>("GET", "/api/nodes"),
   choices: (node: string, input: string) =>

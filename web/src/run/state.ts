@@ -31,6 +31,8 @@ export interface RunState {
   /** Which output those pictures are of, for what this job has shown. */
   shown: Record<string, string>;
   files: string[];
+  /** The seeds that the job that is shown has drawn, by `node.input`. */
+  drawn: Record<string, number | string>;
   /** Of a job with items: how many are over. */
   items: { over: number } | null;
 }
@@ -47,6 +49,7 @@ export const START: RunState = {
   pictures: {},
   shown: {},
   files: [],
+  drawn: {},
   items: null,
 };
 
@@ -61,7 +64,7 @@ export function outer(path: string): string {
 export function reduce(state: RunState, event: WireEvent): RunState {
   if (!event.job) return state;
   if (event.event === "job_started") {
-    return { ...START, pictures: state.pictures, job: event.job, state: "running" };
+    return { ...START, pictures: state.pictures, job: event.job, state: "running", drawn: (event.drawn as RunState["drawn"] | undefined) ?? {} };
   }
   if (event.event === "step_pictures" && event.path) {
     const pictures = event.pictures as Picture[];
@@ -89,7 +92,7 @@ export function reduce(state: RunState, event: WireEvent): RunState {
   switch (event.event) {
     case "item_started": {
       // Each item is a run of its own; the pictures stay until its own come.
-      return { ...START, pictures: state.pictures, job: state.job, state: "running", items: state.items ?? { over: 0 } };
+      return { ...START, pictures: state.pictures, job: state.job, state: "running", drawn: state.drawn, items: state.items ?? { over: 0 } };
     }
     case "item_finished":
       return { ...state, items: { over: (state.items?.over ?? 0) + 1 } };

@@ -1,15 +1,18 @@
 /** What the editor does with the server: plan on every edit, run, cancel, open, save. */
 
+import { seedsOf } from "../document/inputs";
 import { mend as mendCommand } from "../document/operations";
+import { parseEnd } from "../document/wires";
 import { api, ApiError, type RunOptions } from "../protocol/http";
 import { Socket } from "../protocol/socket";
-import type { Job, Problem, WorkflowJson } from "../protocol/types";
+import type { BatchJson, Job, JsonObject, Plan, Problem, WorkflowJson } from "../protocol/types";
 import { START } from "../run/state";
 import { specsNow, useCatalogue } from "./catalogue";
 import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
+import { takeFavourites } from "./favourites";
 import { useRun } from "./run";
-import { useSheets } from "./sheets";
-import { complain, say } from "./ui";
+import { openSheet, useSheets } from "./sheets";
+import { complain, say, useUi } from "./ui";
 
 export const failed = (error: unknown): void => {
   if (error instanceof DOMException && error.name === "AbortError") return;
@@ -38,7 +41,9 @@ async function planNow(): Promise<void> {
   asked = mine;
   try {
     const plan = await api.plan(outgoing(), undefined, mine.signal);
-    if (asked === mine) useRun.getState().setPlan(plan);
+    if (asked !== mine) return;
+    useRun.getState().setPlan(plan);
+    if (useUi.getState().live && edited) void runLive(plan);
   } catch (error) {
     if (error instanceof ApiError && asked === mine) {
       useRun.getState().setPlan({ steps: [], seconds: null, problems: error.problems, lints: [] });
@@ -49,24 +54,62 @@ async function planNow(): Promise<void> {
 /** Plan whenever something changed that may change what runs. */
 export function watchDocument(): () => void {
   return useDocument.subscribe((state, before) => {
-    if (!samePlan(documentOf(state), documentOf(before))) planSoon();
+    if (samePlan(documentOf(state), documentOf(before))) return;
+    edited = true;
+    planSoon();
   });
+}
+
+let edited = false; // since the last run that began by itself
+let liveJob: string | null = null;
+let liveTimer: ReturnType<typeof setTimeout> | undefined;
+const REST = 350; // ms without an edit before a run begins by itself
+
+/** Run on change: the run of the edit before is cancelled, it would show what nobody asks for any more. */
+function runLive(plan: Plan): void {
+  clearTimeout(liveTimer);
+  if (plan.problems.length || !plan.steps.some((step) => step.status === "run" || step.status === "maybe")) return;
+  liveTimer = setTimeout(() => {
+    edited = false;
+    const former = liveJob;
+    const open = former && useRun.getState().queue.some((job) => job.id === former && (job.state === "running" || job.state === "queued"));
+    void (async () => {
+      if (open) await api.cancel(former).catch(() => undefined);
+      liveJob = (await run({ one: true }))?.id ?? null;
+    })();
+  }, REST);
 }
 
 // -------------------------------------------------------------------------------------------------------------- run
 
-export async function run(options: RunOptions & { first?: boolean } = {}): Promise<Job | null> {
+export async function run(options: RunOptions & { first?: boolean; one?: boolean } = {}): Promise<Job | null> {
   useDocument.getState().settle();
-  const { first, ...rest } = options;
+  const { first, one, ...rest } = options;
+  const { count } = useUi.getState();
+  const many = count > 1 && !one && !rest.targets && !rest.sweep && !rest.rows && !rest.batch;
+  if (many) rest.batch = batchOf(count);
   try {
     const title = documentNow().title;
     const job = await api.submit(outgoing(), { ...(title ? { title } : {}), ...rest });
     if (first && (job.position ?? 0) > 0) await api.move(job.id, 0);
+    if (many) say(`${count} pictures, each of its own seed`, { label: "show them", run: () => void openSheet(job.id).catch(failed) });
     return job;
   } catch (error) {
     failed(error);
     return null;
   }
+}
+
+/** A batch goes on from the seed that is there; where seeds are drawn anew for each run it draws them. */
+function batchOf(count: number): BatchJson {
+  const document = documentNow();
+  const seed = seedsOf(document, specsNow());
+  const names = typeof seed === "string" ? (document.parameters?.[seed]?.to ?? []) : seed;
+  const random = names.some((name) => {
+    const end = parseEnd(name);
+    return document.nodes[end.node]?.inputs[end.output] === "random";
+  });
+  return { count, seed, policy: random ? "random" : "increment" };
 }
 
 export async function interrupt(): Promise<void> {
@@ -97,7 +140,7 @@ export function showJob(job: Job): void {
       return found ? [[path, found[1]]] : [];
     }),
   );
-  useRun.getState().setRun({ ...START, job: job.id, state: job.state, pictures });
+  useRun.getState().setRun({ ...START, job: job.id, state: job.state, pictures, drawn: job.drawn ?? {} });
 }
 
 // ----------------------------------------------------------------------------------------------------------- connect
@@ -106,6 +149,7 @@ export function showJob(job: Job): void {
 export async function connect(): Promise<void> {
   const state = await api.state();
   useRun.getState().setServer(state);
+  takeFavourites(state.settings);
   const catalogue = await api.nodes();
   useCatalogue.getState().load(catalogue);
   const running = state.queue.jobs.find((job) => job.state === "running");
@@ -115,6 +159,7 @@ export async function connect(): Promise<void> {
     event: (event) => {
       const again = useRun.getState().take(event);
       useSheets.getState().take(event);
+      if (event.event === "settings_changed") takeFavourites(event.settings as JsonObject);
       if (again) void refreshQueue();
       if (event.event === "job_finished" || event.event === "files_changed") planSoon();
     },

@@ -8,6 +8,14 @@ export interface PreviewPicture {
   height: number;
 }
 
+export interface Frame {
+  done: number;
+  total: number;
+  picture: Blob;
+}
+
+const LONGEST_FILM = 120;
+
 interface RunStore {
   run: RunState;
   queue: Job[];
@@ -17,6 +25,8 @@ interface RunStore {
   /** Problems and advice of the plan, by the node's path. */
   problems: Record<string, Problem[]>;
   previews: Record<string, PreviewPicture>;
+  /** The steps of the last run that were seen, by node: to go through them again. */
+  films: { job: string; frames: Record<string, Frame[]> };
   connected: boolean;
   server: ServerState | null;
   setPlan(plan: Plan): void;
@@ -37,6 +47,7 @@ export const useRun = create<RunStore>((set, get) => ({
   outlooks: {},
   problems: {},
   previews: {},
+  films: { job: "", frames: {} },
   connected: true,
   server: null,
   setPlan: (plan) => set({ plan, outlooks: outlooks(plan), problems: byNode([...plan.problems, ...plan.lints]) }),
@@ -63,6 +74,14 @@ export const useRun = create<RunStore>((set, get) => ({
     return queue === null;
   },
   preview: (preview) => {
+    set(({ films }) => {
+      const frames = films.job === preview.job ? films.frames : {};
+      const held = frames[preview.path] ?? [];
+      const frame = { done: preview.done, total: preview.total, picture: preview.picture };
+      // A node that runs again in the same job (an item, a turn) begins a film of its own.
+      const film = held.length && preview.done <= (held.at(-1)?.done ?? 0) ? [frame] : [...held, frame].slice(-LONGEST_FILM);
+      return { films: { job: preview.job, frames: { ...frames, [preview.path]: film } } };
+    });
     const url = URL.createObjectURL(preview.picture);
     const image = new Image();
     const wanted = () => {

@@ -37,10 +37,23 @@ export interface Toast {
   action?: { label: string; run: () => void };
 }
 
+/** A picture that is looked at; with its job, its graph can be had again. */
+export interface Seen {
+  url: string;
+  label: string;
+  job?: string;
+  item?: number | null;
+  blob?: string;
+  /** The node of the open graph that gives it. */
+  node?: string;
+}
+
 export interface Viewing {
-  pictures: { url: string; label: string }[];
+  pictures: Seen[];
   at: number;
   against?: number;
+  /** They are of the run that is shown: its steps can be gone through. */
+  film?: boolean;
 }
 
 /** An input of a node in the open graph, and where on the screen it is asked about. */
@@ -79,6 +92,10 @@ interface UiState {
   /** The job with items whose sheet is open. */
   sheet: string | null;
   fieldMenu: FieldMenu | null;
+  /** How many pictures the next run makes, each of a seed of its own. */
+  count: number;
+  /** Run by itself after every edit. */
+  live: boolean;
   trail: TrailAsk | null;
   theme: "dark" | "light";
   minimap: boolean;
@@ -129,6 +146,8 @@ export const useUi = create<UiState>((set, get) => ({
   painting: null,
   sheet: null,
   fieldMenu: null,
+  count: 1,
+  live: false,
   trail: null,
   theme: stored("weft.theme") === "light" ? "light" : "dark",
   minimap: stored("weft.minimap") !== "off",

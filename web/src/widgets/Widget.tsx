@@ -4,6 +4,7 @@ import { nameOf } from "../document/specs";
 import { isLink, literal } from "../document/wires";
 import type { InputSpec, Json, Source } from "../protocol/types";
 import { perform, scopeNow, useDocument } from "../state/document";
+import { useRun } from "../state/run";
 import { useUi } from "../state/ui";
 import { ChoiceField, type FieldProps, NumberField, SeedField, TextField, ToggleField } from "./fields";
 
@@ -100,6 +101,8 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
     label: `${node} ${name}`,
     onChange: (next) => void perform(setValue(scopeNow(), node, input.name, next)),
     onDone: () => useDocument.getState().settle(),
+    onRoll: (next) => void perform({ ...setValue(scopeNow(), node, input.name, next), quiet: true }),
+    last: input.widget?.kind === "seed" ? useRun.getState().run.drawn[`${node}.${input.name}`] : undefined,
   };
   const kind = nameOf(input.type);
   const field = multiline ? (

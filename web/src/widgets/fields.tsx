@@ -1,5 +1,5 @@
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
-import { nameOf } from "../document/specs";
+import { isOptional, nameOf } from "../document/specs";
 import type { InputSpec, Json } from "../protocol/types";
 import { api, ApiError, fileUrl } from "../protocol/http";
 import { IconButton } from "../ui/basics";
@@ -13,6 +13,10 @@ export interface FieldProps {
   value: Json | undefined;
   onChange: (value: Json) => void;
   onDone: () => void;
+  /** A change that is no undo step. */
+  onRoll?: (value: Json) => void;
+  /** The seed that the last run had. */
+  last?: number | string;
   /** The seed that the next run will have. */
   drawn?: number | string;
   label: string;
@@ -54,6 +58,7 @@ export function stepped(value: number, by: number, input: InputSpec): number {
 
 /** A number: type it, use the arrow keys, or drag over it sideways. */
 export function NumberField({ input, value, onChange, onDone, label }: FieldProps) {
+  const none = value === null; // an optional number that is left out
   const held = typeof value === "number" ? value : Number(value ?? 0);
   const [text, setText] = useState<string | null>(null);
   const drag = useRef<{ x: number; from: number; moved: boolean } | null>(null);
@@ -61,7 +66,8 @@ export function NumberField({ input, value, onChange, onDone, label }: FieldProp
   const commit = () => {
     if (text === null) return;
     const parsed = parseNumber(text, input);
-    if (parsed !== null && parsed !== held) onChange(parsed);
+    if (!text.trim() && isOptional(input.type)) onChange(null);
+    else if (parsed !== null && (none || parsed !== held)) onChange(parsed);
     setText(null);
     onDone();
   };
@@ -118,12 +124,13 @@ export function NumberField({ input, value, onChange, onDone, label }: FieldProp
       onPointerUp={onPointerUp}
       onLostPointerCapture={() => (drag.current = null)}
     >
-      {share === null ? null : <span className="fill" style={{ width: `${share * 100}%` }} />}
+      {share === null || none ? null : <span className="fill" style={{ width: `${share * 100}%` }} />}
       <input
         ref={field}
         aria-label={label}
         inputMode="decimal"
-        value={text ?? String(held)}
+        value={text ?? (none ? "" : String(held))}
+        placeholder="–"
         onChange={(event) => setText(event.target.value)}
         onFocus={(event) => event.target.select()}
         onBlur={commit}
@@ -134,7 +141,7 @@ export function NumberField({ input, value, onChange, onDone, label }: FieldProp
 }
 
 /** A seed: fixed, or "random" / "increment", whose next value the server draws ahead and the plan shows. */
-export function SeedField({ input, value, onChange, onDone, drawn, label }: FieldProps) {
+export function SeedField({ input, value, onChange, onDone, onRoll, last, drawn, label }: FieldProps) {
   const policy = value === "random" || value === "increment" ? value : "fixed";
   const shown = policy === "fixed" ? String(value ?? input.default ?? 0) : drawn === undefined ? policy : String(drawn);
   const [text, setText] = useState<string | null>(null);
@@ -162,6 +169,16 @@ export function SeedField({ input, value, onChange, onDone, drawn, label }: Fiel
           if (event.key === "Escape") setText(null);
         }}
       />
+      {policy !== "fixed" && last !== undefined ? (
+        <IconButton
+          icon="restore"
+          label={`${label}: the last run’s seed again, ${last}`}
+          onClick={() => {
+            onChange(parseSeed(String(last)) ?? 0);
+            onDone();
+          }}
+        />
+      ) : null}
       <button
         type="button"
         className="policy"
@@ -178,10 +195,7 @@ export function SeedField({ input, value, onChange, onDone, drawn, label }: Fiel
       <IconButton
         icon="dice"
         label={`${label}: another seed`}
-        onClick={() => {
-          onChange(Math.floor(Math.random() * 2 ** 32));
-          onDone();
-        }}
+        onClick={() => (onRoll ?? onChange)(Math.floor(Math.random() * 2 ** 32))}
       />
     </span>
   );

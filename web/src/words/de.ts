@@ -1,5 +1,8 @@
 /** German. Its keys are the English texts, all that the editor itself says: a text that is not here does not compile. */
+import { panels } from "./panels";
+
 export const de = {
+  ...panels,
   // the graph
   "1 node": "1 Knoten",
   "{n} nodes": "{n} Knoten",

@@ -1,42 +1,15 @@
 import "./sheet.css";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { withSpots } from "../../canvas/layout";
-import { setValue } from "../../document/operations";
-import { parseEnd } from "../../document/wires";
 import { api, blobUrl } from "../../protocol/http";
-import type { Item, Job, Json } from "../../protocol/types";
+import type { Job, Json } from "../../protocol/types";
 import { type Cell, gridOf, pictureOf } from "../../run/items";
 import { failed } from "../../state/actions";
-import { specsNow } from "../../state/catalogue";
-import { documentNow, perform, scopeNow, useDocument } from "../../state/document";
 import { isOver, openSheet, shownValue, useSheets } from "../../state/sheets";
 import { say, useUi } from "../../state/ui";
 import { Empty, IconButton } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
 import { saveSheet } from "./picture";
-
-/** Put an item's own values into the open graph: one undo step, nothing runs. */
-export function takeValues(item: Item): void {
-  const nodes = documentNow().nodes;
-  const fitting = Object.entries(item.set).filter(([to]) => nodes[parseEnd(to).node]);
-  const puts = fitting.flatMap(([to, value]) => {
-    const end = parseEnd(to);
-    return setValue(scopeNow(), end.node, end.output, value as Json).puts;
-  });
-  if (perform(puts.length ? { label: item.label || "values of a result", puts } : null)) say(`the graph has ${item.label || "its values"} now`);
-  else say("the graph has these values already");
-}
-
-export async function openGraph(job: string, item?: number): Promise<void> {
-  try {
-    const { workflow } = await api.graph(job, item);
-    useDocument.getState().open(withSpots(workflow, specsNow()), "");
-    useUi.getState().set({ sheet: null, viewing: null, selected: [] });
-    say("the graph that made it is open in a tab of its own");
-  } catch (error) {
-    failed(error);
-  }
-}
+import { openGraph, takeValues } from "./results";
 
 /** The results of a job with items: a labelled grid that fills while it runs; of a cull, a sheet to choose from. */
 export function Sheet() {
@@ -76,7 +49,7 @@ function Filled({ job }: { job: Job }) {
 
   const view = (index: number) => {
     const shown = items.filter((one) => pictureOf(one));
-    const pictures = shown.map((one) => ({ url: blobUrl(pictureOf(one)?.blob ?? ""), label: one.label || `item ${one.index + 1}`, job: job.id, item: one.index }));
+    const pictures = shown.map((one) => ({ blob: pictureOf(one)?.blob, url: blobUrl(pictureOf(one)?.blob ?? ""), label: one.label || `item ${one.index + 1}`, job: job.id, item: one.index }));
     const at = shown.findIndex((one) => one.index === index);
     if (at >= 0) useUi.getState().set({ viewing: { pictures, at } });
   };

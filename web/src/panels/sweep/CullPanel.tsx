@@ -11,7 +11,7 @@ import { openSheet } from "../../state/sheets";
 import { useUi } from "../../state/ui";
 import { Empty } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
-import { sweepable } from "./inputs";
+import { sweepable } from "../../document/inputs";
 import { useForecast } from "./SweepPanel";
 
 /** Many seeds a few steps far, to choose from; only the chosen ones are carried to the end. */

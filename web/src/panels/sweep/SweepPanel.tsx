@@ -11,7 +11,7 @@ import { documentOf, useDocument } from "../../state/document";
 import { type AxisDraft, openSheet, useSheets } from "../../state/sheets";
 import { Empty, IconButton } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
-import { type Sweepable, sweepable } from "./inputs";
+import { type Sweepable, sweepable } from "../../document/inputs";
 
 const NAMES = ["Columns", "Rows", "Pages"];
 

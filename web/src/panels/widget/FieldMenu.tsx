@@ -41,6 +41,10 @@ export function FieldMenu({ ask }: { ask: Ask }) {
       { label: ticked(fixed, "Fixed"), run: () => !fixed && put(drawn ?? 0) },
       { label: ticked(value === "random", "Random each run"), run: () => put("random") },
       { label: ticked(value === "increment", "One more each run"), run: () => put("increment") },
+    );
+    const last = useRun.getState().run.drawn[`${ask.node}.${ask.input}`];
+    if (last !== undefined) rows.push({ label: `The last run’s seed again: ${last}`, run: () => put(last) });
+    rows.push(
       null,
     );
   }

@@ -1,6 +1,6 @@
-import { hasWidget, specOf, type Specs } from "../../document/specs";
-import { isLink, literal, parseEnd } from "../../document/wires";
-import type { GraphJson, InputSpec, Json, WorkflowJson } from "../../protocol/types";
+import { hasWidget, specOf, type Specs } from "./specs";
+import { isLink, literal, parseEnd } from "./wires";
+import type { GraphJson, InputSpec, Json, WorkflowJson } from "../protocol/types";
 
 /** An input that a sweep can go through: typed in, not wired. */
 export interface Sweepable {

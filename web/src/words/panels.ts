@@ -1,0 +1,48 @@
+/** German for the panels, the viewer and the fields. Keys are the English texts. */
+export const panels = {
+  // the run bar
+  "How many pictures a run makes, each of a seed of its own": "Wie viele Bilder ein Lauf macht, jedes mit eigenem Seed",
+  "How many pictures": "Wie viele Bilder",
+  "Run by itself after every edit; the run of the edit before is cancelled":
+    "Läuft nach jeder Änderung von selbst; der Lauf der vorigen Änderung wird abgebrochen",
+  live: "live",
+  Sheet: "Bogen",
+  // the viewer
+  "Whole picture (0), 100 % (1)": "Ganzes Bild (0), 100 % (1)",
+  Compare: "Vergleichen",
+  "Open its graph": "Seinen Graphen öffnen",
+  "Paint a mask": "Maske malen",
+  "No favourite any more (F)": "Kein Favorit mehr (F)",
+  "A favourite (F)": "Favorit (F)",
+  "Open in a tab of its own": "In eigenem Tab öffnen",
+  Download: "Herunterladen",
+  Close: "Schließen",
+  "The picture before (←)": "Voriges Bild (←)",
+  "The next picture (→)": "Nächstes Bild (→)",
+  result: "Ergebnis",
+  "step {done} of {total}": "Schritt {done} von {total}",
+  Steps: "Schritte",
+  "Their graphs are equal.": "Ihre Graphen sind gleich.",
+  "In what the graphs differ": "Worin sich die Graphen unterscheiden",
+  "Show it in the graph": "Im Graphen zeigen",
+  // the history
+  "just now": "eben",
+  "{time} ago": "vor {time}",
+  untitled: "ohne Titel",
+  "Search the history": "Verlauf durchsuchen",
+  "a prompt, a model, a value…": "ein Prompt, ein Modell, ein Wert…",
+  "Favourites only": "Nur Favoriten",
+  "Choose the picture to compare with.": "Das Bild zum Vergleichen wählen.",
+  "never mind": "doch nicht",
+  older: "ältere",
+  "No favourite among these: open a picture and press F.": "Kein Favorit darunter: ein Bild öffnen und F drücken.",
+  "Nothing here has these words.": "Nichts hier hat diese Wörter.",
+  "Nothing has run yet. Press Ctrl+Enter, and every result is kept here with its graph.":
+    "Noch ist nichts gelaufen. Strg+Enter drücken: jedes Ergebnis bleibt hier mit seinem Graphen.",
+  "Open picture {n} of {title}": "Bild {n} von {title} öffnen",
+  "the job": "dem Auftrag",
+  "Open the sheet": "Den Bogen öffnen",
+  "Open the graph that made it": "Den Graphen öffnen, der es gemacht hat",
+  "Compare with another": "Mit einem anderen vergleichen",
+  "Forget it": "Vergessen",
+} as const;
