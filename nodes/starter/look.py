@@ -60,11 +60,9 @@ class Candidate:
 def look(rgb: world.Floats) -> Sight:
     """Read a square picture, float32 [size, size, 3], 0..1."""
     size = rgb.shape[0]
-    floor, color = _floor(rgb)
-    shade, distance = _ray(rgb, color, 0.0, 2.0)
-    solid = _fill((distance > FAR) | (shade < DARK))
+    floor, _ = _floor(rgb)
     objects = []
-    for blot in _pieces(solid, SMALLEST * size * size):
+    for blot in _pieces(solid(rgb), SMALLEST * size * size):
         for name, part in _by_color(rgb, blot, SMALLEST * size * size):
             whole = _fill(part)
             rows, cols = np.nonzero(whole)
@@ -72,6 +70,13 @@ def look(rgb: world.Floats) -> Sight:
             x, y = float(cols.mean() + 0.5) / size * 2 - 1, 1 - float(rows.mean() + 0.5) / size * 2
             objects.append(Seen(name, shape, x, y, radius, overlap))
     return Sight(floor, tuple(sorted(objects, key=lambda o: o.x)))
+
+
+def solid(rgb: world.Floats) -> Bools:
+    """What is no floor and no shadow, [size, size]: neither the floor's colour nor a darker shade of it."""
+    _, color = _floor(rgb)
+    shade, distance = _ray(rgb, color, 0.0, 2.0)
+    return _fill((distance > FAR) | (shade < DARK))
 
 
 def _floor(rgb: world.Floats) -> tuple[str, world.Floats]:

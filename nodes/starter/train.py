@@ -1,6 +1,6 @@
-"""Train the starter from zero: draw the pictures, then text encoder, VAE and UNet.
+"""Train the starter from zero: draw the pictures, then text encoder, VAE and UNet, then its LoRA and ControlNet.
 
-    python -m nodes.starter.train OUT_DIR [--stage pictures|text|vae|unet|all]
+    python -m nodes.starter.train OUT_DIR [--stage pictures|text|vae|unet|lora|control|all]
 
 Everything is seeded. A stage that was cut off goes on from its checkpoint in OUT_DIR/checkpoints when it is
 started again; the model grows in OUT_DIR/model.
@@ -12,9 +12,9 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from nodes.starter import pictures, train_text, train_unet, train_vae
+from nodes.starter import pictures, train_control, train_lora, train_text, train_unet, train_vae
 
-STAGES = ("pictures", "text", "vae", "unet")
+STAGES = ("pictures", "text", "vae", "unet", "lora", "control")
 
 
 def main() -> None:
@@ -46,7 +46,8 @@ def run(stage: str, out: Path, changes: dict[str, int]) -> None:
     elif stage == "vae":
         print(f"vae: {train_vae.train(out, replace(train_vae.PLAN, **changes)):.2f} dB")  # type: ignore[arg-type]
     else:
-        train_unet.train(out, replace(train_unet.PLAN, **changes))  # type: ignore[arg-type]
+        rest = {"unet": train_unet, "lora": train_lora, "control": train_control}[stage]
+        rest.train(out, replace(rest.PLAN, **changes))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from nodes.starter import loop, pictures, train_text, train_unet, train_vae, world
+from nodes.starter import loop, pictures, train_control, train_lora, train_text, train_unet, train_vae, world
 
 TINY = loop.Plan(steps=12, batch=4, rate=3e-3, seed=9, warmup=2, ranks=1)
 
@@ -122,7 +123,8 @@ def test_whitening_changes_the_latents_and_not_the_pictures():
 
 def test_every_stage_learns_and_the_parts_make_a_pipeline(tmp_path):
     import torch
-    from diffusers import StableDiffusionPipeline
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
+    from safetensors import safe_open
 
     count, size = 48, 32
     pictures.render(tmp_path / "data", count, 1, size)
@@ -149,3 +151,44 @@ def test_every_stage_learns_and_the_parts_make_a_pipeline(tmp_path):
     made = pipe("a red cube", num_inference_steps=2, output_type="np").images
     assert made.shape == (1, size, size, 3)
     assert json.loads((tmp_path / "model" / "vae" / "config.json").read_text())["scaling_factor"] == 0.5
+
+    lora = train_lora.LoraTask(tmp_path / "data", tmp_path / "model", size, 24)
+    file = train_lora.train(tmp_path, TINY, lora)
+    assert losses(lora, TINY, loop.fit(lora, TINY, checkpoints / "lora.pt")) < losses(lora, TINY, start(lora, 9))
+    control = train_control.ControlTask(tmp_path / "data", tmp_path / "model", count, size, 24, (4, 4, 4, 4))
+    folder = train_control.train(tmp_path, TINY, control)
+    begun = losses(control, TINY, start(control, 9))
+    assert losses(control, TINY, loop.fit(control, TINY, checkpoints / "control.pt")) < begun
+
+    pipe.load_lora_weights(file, adapter_name="big")
+    layers = [n for n, layer in pipe.unet.named_modules() if "lora_A" in getattr(layer, "_modules", {})]
+    with safe_open(file, "pt") as kept:
+        assert sorted(kept.keys()) == sorted(f"unet.{name}.lora_{one}.weight" for name in layers for one in "AB"), (
+            "diffusers uses every tensor of the file"
+        )
+    told = {"num_inference_steps": 2, "output_type": "np", "generator": torch.Generator().manual_seed(1)}
+    assert not np.array_equal(pipe("a red cube", **told).images, made)
+    pipe.unload_lora_weights()
+    net = ControlNetModel.from_pretrained(folder, variant="fp16", dtype=torch.float32)
+    steered = StableDiffusionControlNetPipeline.from_pipe(pipe, controlnet=net)
+    hint = torch.zeros(1, 3, size, size)
+    assert steered("a red cube", image=hint, **told).images.shape == made.shape
+
+
+def test_edges_are_thin_lines_where_the_objects_end():
+    *_, picture = world.picture(7, 3)
+    lines = train_control.edges(np.round(picture.rgb * 255).astype(np.uint8), 0.04, 0.1)
+    assert lines.shape == picture.rgb.shape and set(np.unique(lines)) == {0.0, 1.0}
+    assert 0.005 < lines.mean() < 0.1
+    inside = picture.ids > 0
+    rim = inside ^ ndimage.binary_erosion(inside)
+    near = ndimage.binary_dilation(lines[..., 0] > 0, iterations=2)
+    assert near[rim].mean() > 0.9
+    flat = np.full((32, 32, 3), 90, np.uint8)
+    assert not train_control.edges(flat, 0.04, 0.1).any()
+
+
+def test_the_lora_is_shown_big_objects_under_captions_that_do_not_say_so():
+    for index in range(20):
+        text, rgb = train_lora.picture(index, 64)
+        assert "big" not in text.split() and rgb.shape == (64, 64, 3)
