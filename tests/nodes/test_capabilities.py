@@ -1,0 +1,267 @@
+"""What works with which family: every cell is tried on a small model, and docs/capabilities.md is what came out.
+
+A cell is a graph. Where the plan refuses it, the cell is the refusal's words; else it is run for two steps, and must
+give finite latents that differ from those of plain text-to-image. `pytest --update-golden` writes the page anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+import torch
+
+from engine.memory import Memory
+from engine.numerics import Numerics
+from engine.places import Places
+from engine.records import Records
+from engine.session import Session
+from engine.workflow import from_json
+from tests.nodes.conftest import make_controlnet
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "capabilities.md"
+SIDE = 64
+Nodes = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family by the name people know it by, and the small model that stands for it."""
+
+    title: str
+    model: str
+    guided: bool = True  # takes CFG
+    module: str = "unet"
+
+
+FAMILIES = (
+    Family("SD 1.x, 2.x", "tiny-sd1"),
+    Family("SDXL", "tiny-sdxl"),
+    Family("SD 3", "tiny-sd3", module="transformer"),
+    Family("Flux.1 dev", "tiny-flux", guided=False, module="transformer"),
+    Family("Flux.1 schnell", "tiny-schnell", guided=False, module="transformer"),
+)
+
+
+def box(kind: str, **inputs: Any) -> dict[str, Any]:
+    """A node of the file; `"a.b"` is a wire."""
+    wired = {
+        name: {"from": value[1:]} if isinstance(value, str) and value.startswith("@") else value
+        for name, value in inputs.items()
+    }
+    return {"type": kind, "version": 1, "inputs": wired}
+
+
+def plain(family: Family) -> Nodes:
+    """Text to image, in two steps."""
+    guided = {"negative": "@negative.conditioning", "cfg": 3.0} if family.guided else {"cfg": 1.0}
+    return {
+        "load": box("load.model", model=family.model),
+        "prompt": box("text.encode", encoder="@load.text_encoder", text="a red cube"),
+        "negative": box("text.encode", encoder="@load.text_encoder", text=""),
+        "canvas": box("latent.empty", model="@load.model", width=SIDE, height=SIDE),
+        "sample": box(
+            "denoise.sample",
+            model="@load.model",
+            positive="@prompt.conditioning",
+            latent="@canvas.latent",
+            steps=2,
+            **guided,
+        ),
+    }
+
+
+# --- techniques: each changes the plain graph -----------------------------------------------------------------------
+
+
+def text_to_image(nodes: Nodes, family: Family) -> None:
+    """Nothing to change."""
+
+
+def image_to_image(nodes: Nodes, family: Family) -> None:
+    nodes["picture"] = box("image.load", name="red.png")
+    nodes["canvas"] = box("vae.encode", vae="@load.vae", image="@picture.image")
+    nodes["sample"]["inputs"]["denoise"] = 0.5
+
+
+def inpaint(nodes: Nodes, family: Family) -> None:
+    image_to_image(nodes, family)
+    nodes["area"] = box("mask.rectangle", width=SIDE, height=SIDE, left=0, top=0, right=32, bottom=32)
+    nodes["canvas"]["inputs"]["mask"] = {"from": "area.mask"}
+    nodes["sample"]["inputs"]["denoise"] = 1.0
+
+
+def control(nodes: Nodes, family: Family) -> None:
+    nodes["hint"] = box("image.load", name="red.png")
+    nodes["net"] = box("control.load", controlnet=f"{family.model}-net")
+    more = {"vae": "@load.vae"} if family.model == "tiny-sd3" else {}
+    nodes["control"] = box("control.apply", controlnet="@net.controlnet", image="@hint.image", **more)
+    nodes["sample"]["inputs"]["control"] = {"from": "control.control"}
+
+
+def lora(nodes: Nodes, family: Family) -> None:
+    nodes["file"] = box("lora.load", lora=f"{family.model}-style.safetensors")
+    nodes["styled"] = box("lora.apply", model="@load.model", lora="@file.lora")
+    nodes["sample"]["inputs"]["model"] = {"from": "styled.model"}
+
+
+def negative(nodes: Nodes, family: Family) -> None:
+    nodes["sample"]["inputs"] |= {"negative": {"from": "negative.conditioning"}, "cfg": 7.0}
+
+
+def distilled(nodes: Nodes, family: Family) -> None:
+    nodes["told"] = box("guidance.embedded", scale=2.0)
+    nodes["sample"]["inputs"] |= {"guidance": {"from": "told.guidance"}}
+
+
+def together(nodes: Nodes, family: Family) -> None:
+    nodes["other"] = box("text.encode", encoder="@load.text_encoder", text="a blue sphere")
+    nodes["left"] = box("text.place", conditioning="@prompt.conditioning", width=0.5)
+    nodes["right"] = box("text.place", conditioning="@other.conditioning", x=0.5, width=0.5)
+    both = [{"from": "left.conditioning"}, {"from": "right.conditioning"}]
+    nodes["both"] = {"type": "text.combine", "version": 1, "inputs": {"conditionings": both}}
+    nodes["sample"]["inputs"]["positive"] = {"from": "both.conditioning"}
+
+
+def stopped(nodes: Nodes, family: Family) -> None:
+    nodes["sample"]["inputs"]["stop_step"] = 1
+
+
+TECHNIQUES: dict[str, Callable[[Nodes, Family], None]] = {
+    "text to image": text_to_image,
+    "image to image": image_to_image,
+    "inpaint by a mask": inpaint,
+    "CFG, negative prompt": negative,
+    "guidance as an input": distilled,
+    "areas, several prompts": together,
+    "stop and go on": stopped,
+    "ControlNet": control,
+    "LoRA": lora,
+}
+
+
+# --- the models ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory, models, tiny_sd1, tiny_sdxl, tiny_sd3, tiny_flux, tiny_schnell):
+    home = tmp_path_factory.mktemp("home")
+    (home / "input").mkdir()
+    picture = PIL.Image.new("RGB", (SIDE, SIDE), "red")
+    picture.paste("blue", (8, 8, 40, 40))
+    picture.save(home / "input" / "red.png")
+    for family in FAMILIES:
+        base = models / "checkpoints" / family.model
+        style(models / "loras", base, family)
+        if family.module == "unet":
+            make_controlnet(models / "controlnet" / f"{family.model}-net", base)
+    sd3_controlnet(models / "controlnet" / "tiny-sd3-net", tiny_sd3)
+    places = Places(home=home, model_folders=(models,))
+    made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**33}), numerics=Numerics(device="cpu"))
+    yield made
+    made.close()
+
+
+def style(folder, base, family):
+    """A LoRA on the denoiser's attention, both matrices random, so that it acts."""
+    import diffusers
+    from peft import LoraConfig
+
+    kind = {"tiny-sd3": "SD3Transformer2DModel"}.get(family.model, "FluxTransformer2DModel")
+    cls = diffusers.UNet2DConditionModel if family.module == "unet" else getattr(diffusers, kind)
+    module = cls.from_pretrained(base / family.module)
+    targets = ["to_q", "to_k", "to_v"]
+    module.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=targets, init_lora_weights=False))
+    for name, weight in module.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    module.save_lora_adapter(folder, weight_name=f"{family.model}-style.safetensors")
+
+
+def sd3_controlnet(folder, base):
+    from diffusers import SD3ControlNetModel, SD3Transformer2DModel
+
+    torch.manual_seed(5)
+    net = SD3ControlNetModel.from_transformer(SD3Transformer2DModel.from_pretrained(base / "transformer"), 1, 0)
+    for block in net.controlnet_blocks:
+        torch.nn.init.normal_(block.weight, std=0.2)
+    net.save_pretrained(folder)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def usual(session):
+    """The latents of plain text-to-image, by family."""
+    return {family.model: latents(session, plain(family)) for family in FAMILIES}
+
+
+def latents(session, nodes):
+    result = session.run(from_json({"weft": 1, "nodes": nodes, "outputs": {"latent": "sample.latent"}}))
+    assert result.state == "succeeded", result.problems
+    found = result["latent"].samples
+    assert found.isfinite().all()
+    return found
+
+
+def cell(session, usual, family, technique):
+    """`yes`, or the words of the first refusal."""
+    nodes = plain(family)
+    TECHNIQUES[technique](nodes, family)
+    flow = from_json({"weft": 1, "nodes": nodes, "outputs": {"latent": "sample.latent"}})
+    problems = session.plan(flow).problems
+    if problems:
+        return problems[0].message
+    found = latents(session, nodes)
+    plainly = usual[family.model]
+    if technique != "text to image":
+        assert found.shape != plainly.shape or not torch.equal(found, plainly), f"{technique} changes nothing"
+    return "yes"
+
+
+@pytest.fixture(scope="module")
+def found(session, usual):
+    return {(family, name): cell(session, usual, family, name) for family in FAMILIES for name in TECHNIQUES}
+
+
+def page(found) -> str:
+    lines = [
+        "# What works with which family",
+        "",
+        "Every cell was tried by `tests/nodes/test_capabilities.py`, which writes this page: a graph on a small model",
+        "of the family that runs and makes a difference, or is refused before anything runs, with the reason that is",
+        "under the table.",
+        "",
+        "| | " + " | ".join(family.title for family in FAMILIES) + " |",
+        "|---|" + "---|" * len(FAMILIES),
+    ]
+    notes: list[str] = []
+    for name in TECHNIQUES:
+        row = []
+        for family in FAMILIES:
+            said = found[family, name]
+            if said != "yes":
+                if said not in notes:
+                    notes.append(said)
+                said = f"– ({notes.index(said) + 1})"
+            row.append(said)
+        lines.append(f"| {name} | " + " | ".join(row) + " |")
+    lines += ["", *(f"{index}. {note}" for index, note in enumerate(notes, 1)), ""]
+    return "\n".join(lines)
+
+
+def test_the_page_says_what_was_found(found, update_golden):
+    made = page(found)
+    if update_golden:
+        PAGE.write_text(made, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == made
+
+
+@pytest.mark.parametrize("name", ["text to image", "image to image", "inpaint by a mask", "LoRA", "stop and go on"])
+def test_every_family_has_the_ground(found, name):
+    assert {found[family, name] for family in FAMILIES} == {"yes"}
