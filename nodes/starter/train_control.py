@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 HINT = (16, 24, 48, 64)  # channels of the layers that bring the hint to the latent's size, a factor of 8
-PLAN = Plan(steps=900, batch=16, rate=2e-3, seed=5, warmup=50, betas=(0.9, 0.98), average=0.99)
+PLAN = Plan(steps=450, batch=16, rate=2e-3, seed=5, warmup=50, betas=(0.9, 0.98), average=0.99)
 SHOWN = 6144  # pictures of the set whose edges are shown
 NOISY = 2.0  # > 1 leans towards high noise levels
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RANK = 8  # and alpha, which files then need not say
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
-PLAN = Plan(steps=500, batch=16, rate=2e-3, seed=6, warmup=30, betas=(0.9, 0.98), decay=0.0, average=0.99)
+PLAN = Plan(steps=300, batch=16, rate=2e-3, seed=6, warmup=30, betas=(0.9, 0.98), decay=0.0, average=0.99)
 SEED = 20_261_124
 SHOWN = 3072
 NAME = "big.safetensors"
