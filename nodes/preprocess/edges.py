@@ -35,6 +35,15 @@ def slopes(grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return both[:, 0], both[:, 1]
 
 
+def steepest(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The derivatives (x, y), [batch, height, width] each, of the colour that changes most at each pixel."""
+    import torch
+
+    dx, dy = (torch.stack(one) for one in zip(*(slopes(pixels[..., c : c + 1]) for c in range(3)), strict=True))
+    most = torch.hypot(dx, dy).argmax(0, keepdim=True)
+    return dx.gather(0, most)[0], dy.gather(0, most)[0]
+
+
 def as_image(lines: torch.Tensor) -> Image:
     """[batch, height, width], 0..1, as a grey picture."""
     return Image(lines.clamp(0, 1)[..., None].repeat(1, 1, 1, 3))
@@ -49,15 +58,15 @@ def canny(
 ) -> Image:
     """Thin edges, one pixel wide, white on black (Canny 1986): gradient, its ridges, and hysteresis.
 
-    Thresholds are of Sobel's gradient of the luma, where a step from black to white is 1.
+    Thresholds are of Sobel's gradient, where a step from black to white is 1; of the three colours the steepest counts,
+    so that red on a green of the same brightness has an edge.
     """
     import numpy as np
     import torch
 
     if low > high:
         raise refuse(f"low {low:g} is above high {high:g}", socket="low", mend="swap them")
-    grey = luma(image.pixels)
-    dx, dy = slopes(gaussian(grey, blur) if blur else grey)
+    dx, dy = steepest(gaussian(image.pixels, blur) if blur else image.pixels)
     found = [_hysteresis(_ridges(x, y), low, high) for x, y in zip(dx.cpu().numpy(), dy.cpu().numpy(), strict=True)]
     return as_image(torch.from_numpy(np.stack(found)).float().to(image.pixels.device))
 

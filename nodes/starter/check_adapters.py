@@ -80,9 +80,9 @@ def main() -> None:
         guided: Any = StableDiffusionControlNetPipeline.from_pipe(pipe, controlnet=net)
         guided.set_progress_bar_config(disable=True)
         real = list(check.truth(asked))
-        lines = [edges(np.round(rgb * 255).astype(np.uint8), 0.04, 0.1) for rgb in real]
-        rows += [real, lines]
-        hint = torch.from_numpy(np.stack(lines)).permute(0, 3, 1, 2)
+        lines = [edges(np.round(rgb * 255)) for rgb in real]
+        rows += [real, [np.repeat(one[..., None], 3, -1) for one in lines]]
+        hint = torch.from_numpy(np.stack(lines))[:, None].expand(-1, 3, -1, -1)
         for strength in (0.0, 0.5, 1.0):
             rows.append(list(drawn(guided, asked, hint, controlnet_conditioning_scale=strength)))
             shares = [overlap(made, truth) for made, truth in zip(rows[-1], real, strict=True)]

@@ -75,26 +75,15 @@ class ControlTask:
         return loss
 
 
-def edges(pixels: Any, low: float, high: float, blur: float = 1.0) -> world.Floats:
-    """The edges of a picture, uint8 [h, w, 3], as float32 [h, w, 3] of 0 and 1 (Canny 1986).
+def edges(pixels: Any, low: float = 0.04, high: float = 0.1, blur: float = 1.0) -> world.Floats:
+    """The edges of a picture, uint8 [h, w, 3], as float32 [h, w] of 0 and 1: what `preprocess.canny` gives."""
+    import torch
 
-    A pixel is one where the slope along some channel is a ridge above `low` (0..1, a slope of a step edge is about 1)
-    that hangs together with one above `high`.
-    """
-    from scipy import ndimage
+    from nodes.preprocess.edges import canny
+    from nodes.types import Image
 
-    smooth = ndimage.gaussian_filter(pixels.astype(np.float32) / 255, (blur, blur, 0))
-    down, right = (ndimage.sobel(smooth, axis) / 4 for axis in (0, 1))  # [h, w, 3]
-    steep = np.hypot(down, right)
-    best = steep.argmax(-1)[..., None]
-    slope, dy, dx = (np.take_along_axis(one, best, -1)[..., 0] for one in (steep, down, right))  # [h, w]
-    y, x = np.mgrid[: slope.shape[0], : slope.shape[1]].astype(np.float32)
-    uy, ux = dy / (slope + 1e-9), dx / (slope + 1e-9)
-    beside = [ndimage.map_coordinates(slope, (y + s * uy, x + s * ux), order=1, mode="nearest") for s in (1, -1)]
-    ridge = (slope >= beside[0]) & (slope > beside[1])
-    parts, _ = ndimage.label(ridge & (slope > low), np.ones((3, 3)))
-    kept = np.isin(parts, np.unique(parts[ridge & (slope > high)])) & (parts > 0)
-    lines: world.Floats = np.repeat(kept[..., None], 3, -1).astype(np.float32)
+    image = Image(torch.from_numpy(np.array(pixels, dtype=np.float32))[None] / 255)
+    lines: world.Floats = canny(image, low, high, blur).pixels[0, ..., 0].numpy()
     return lines
 
 
@@ -110,7 +99,7 @@ def hints(data: Path, count: int, size: int, shown: int) -> pictures.Bytes:
         for index in range(shown):
             rng = np.random.default_rng([PLAN.seed, index])
             low = float(rng.uniform(0.02, 0.08))
-            made[index] = edges(seen[index], low, low * rng.uniform(1.5, 3.0), rng.uniform(0.6, 1.4))[..., 0]
+            made[index] = edges(seen[index], low, low * rng.uniform(1.5, 3.0), rng.uniform(0.6, 1.4))
         whole = path.with_suffix(f".{os.getpid()}.npy")  # another rank may be at it too
         np.save(whole, made)
         whole.replace(path)

@@ -139,3 +139,11 @@ def test_normals_point_at_us_on_a_flat_wall_and_sideways_on_a_slope():
     slope = simple.normals(gradient(32, 32, "black", "white"), strength=20).pixels[0, 16, 16]
     assert slope[0] < 0.3
     assert slope[1].item() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_colours_of_one_brightness_have_an_edge_between_them():
+    pixels = torch.zeros(1, 16, 16, 3)
+    pixels[..., :8, 0] = 0.7152  # red and green of the same luma
+    pixels[..., 8:, 1] = 0.2126
+    found = edges.canny(Image(pixels), 0.1, 0.2).pixels[0, :, :, 0]
+    assert found.sum(1).tolist() == [1.0] * 16

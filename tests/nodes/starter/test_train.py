@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from nodes.starter import loop, pictures, train_control, train_lora, train_text, train_unet, train_vae, world
 
@@ -175,17 +174,12 @@ def test_every_stage_learns_and_the_parts_make_a_pipeline(tmp_path):
     assert steered("a red cube", image=hint, **told).images.shape == made.shape
 
 
-def test_edges_are_thin_lines_where_the_objects_end():
-    *_, picture = world.picture(7, 3)
-    lines = train_control.edges(np.round(picture.rgb * 255).astype(np.uint8), 0.04, 0.1)
-    assert lines.shape == picture.rgb.shape and set(np.unique(lines)) == {0.0, 1.0}
-    assert 0.005 < lines.mean() < 0.1
-    inside = picture.ids > 0
-    rim = inside ^ ndimage.binary_erosion(inside)
-    near = ndimage.binary_dilation(lines[..., 0] > 0, iterations=2)
-    assert near[rim].mean() > 0.9
-    flat = np.full((32, 32, 3), 90, np.uint8)
-    assert not train_control.edges(flat, 0.04, 0.1).any()
+def test_the_hints_are_the_edges_of_the_pictures_and_drawn_once(tmp_path):
+    pictures.render(tmp_path, 8, 1, 32)
+    lines = train_control.hints(tmp_path, 8, 32, 4)
+    assert lines.shape == (4, 32, 32) and set(np.unique(lines)) == {0, 1} and 0.005 < lines.mean() < 0.3
+    assert [file.name for file in tmp_path.glob("edges*")] == ["edges-4-32.npy"]
+    assert not train_control.edges(np.full((32, 32, 3), 90, np.uint8)).any()
 
 
 def test_the_lora_is_shown_big_objects_under_captions_that_do_not_say_so():
