@@ -47,7 +47,7 @@ def run(stage: str, out: Path, changes: dict[str, int]) -> None:
         print(f"vae: {train_vae.train(out, replace(train_vae.PLAN, **changes)):.2f} dB")  # type: ignore[arg-type]
     else:
         rest = {"unet": train_unet, "lora": train_lora, "control": train_control}[stage]
-        rest.train(out, replace(rest.PLAN, **changes))  # type: ignore[arg-type]
+        rest.train(out, replace(rest.PLAN, **changes))
 
 
 if __name__ == "__main__":
