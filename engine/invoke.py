@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,23 @@ if TYPE_CHECKING:
 
 
 # --- what a node sees ----------------------------------------------------------------------------------------------
+
+
+# Large libraries replace themselves in `sys.modules` while they are imported (transformers, diffusers): a second thread
+# that imports from them meanwhile gets the half-made module and fails. Who imports ahead holds this; calls wait for it.
+_IMPORTING = threading.Lock()
+
+
+def import_ahead(names: Iterable[str]) -> dict[str, ImportError]:
+    """Import libraries before a node needs them; those that cannot be, each with its error."""
+    failed = {}
+    with _IMPORTING:
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                failed[name] = error
+    return failed
 
 
 @dataclass(eq=False)
@@ -188,7 +206,8 @@ class LocalInvoker:
 
     def call(self, spec: NodeSpec, inputs: Mapping[str, Any], run: EngineRun) -> dict[str, Any]:
         """Run the function; check what it did and what it gave."""
-        function = spec.function
+        with _IMPORTING:
+            function = spec.function
         self.check_inputs(spec, inputs)
         args, kwargs = arguments(spec, inputs)
         if spec.takes_run:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 import importlib.metadata
 import json
 import logging
@@ -19,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.errors import WeftError, fail
+from engine.invoke import import_ahead
 from engine.places import Places
 from engine.registry import Registry, load_registry
 from engine.server.blobs import Blobs
@@ -156,8 +156,5 @@ HOUSE: web.AppKey[House] = web.AppKey("house", House)
 
 def _warm() -> None:
     """Import what the first job will need, while nobody waits for it."""
-    for name in ("torch", "diffusers", "transformers"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            LOG.warning("%s cannot be imported: %s", name, error)
+    for name, error in import_ahead(("torch", "diffusers", "transformers")).items():
+        LOG.warning("%s cannot be imported: %s", name, error)

@@ -1,12 +1,17 @@
 """Invoke: call one node, hold it to what it declares, and never let it write into what others read."""
 
+import dataclasses
+import sys
+import threading
+import time
+
 import pytest
 import torch
 
 from engine.errors import Cancelled, WeftError
-from engine.invoke import EngineRun, Hooks, LocalInvoker, Stopwatch, ambient, using_ambient
+from engine.invoke import EngineRun, Hooks, LocalInvoker, Stopwatch, ambient, import_ahead, using_ambient
 from engine.memory import Memory
-from engine.node import is_a
+from engine.node import Output, is_a
 from engine.numerics import Numerics
 from engine.sockets import Ref, Type, list_of
 from tests.engine import toys
@@ -189,3 +194,24 @@ def test_seconds_left_are_counted_without_the_loading(monkeypatch):
     clock.tick(2)
     assert watch.left(2, 11) == pytest.approx(18)
     assert watch.seconds() == 32
+
+
+def test_a_call_waits_for_a_library_that_is_being_imported_ahead(invoker, run, tmp_path, monkeypatch):
+    """A library that is half imported has not its names yet: the first job after the start met it like that."""
+    (tmp_path / "slow_library.py").write_text("import time\ntime.sleep(0.3)\nREADY = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ahead = threading.Thread(target=import_ahead, args=(("slow_library", "no_such_library"),))
+    ahead.start()
+    while "slow_library" not in sys.modules:
+        time.sleep(0.001)
+
+    def ready() -> bool:
+        return bool(getattr(sys.modules["slow_library"], "READY", False))
+
+    monkeypatch.setattr(toys, "ready", ready, raising=False)
+    reads = dataclasses.replace(
+        spec(toys.upper), path="tests.engine.toys:ready", inputs=(), outputs=(Output("out", Type("bool")),)
+    )
+    assert invoker.call(reads, {}, run) == {"out": True}
+    ahead.join()
+    assert list(import_ahead(["no_such_library"])) == ["no_such_library"]
