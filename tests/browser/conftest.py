@@ -154,6 +154,77 @@ class Editor:
             chain.key_up(key)
         chain.perform()
 
+    def press(self, *names: str) -> None:
+        """Keys one after the other, to whatever has the focus."""
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        for name in names:
+            ActionChains(self.browser).send_keys(getattr(Keys, name.upper()) if len(name) > 1 else name).perform()
+
+    def write(self, text: str) -> None:
+        """Text to whatever has the focus."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.browser).send_keys(text).perform()
+
+    def focused(self) -> str:
+        """The name of what has the focus, as it is read out."""
+        return self.script(
+            "const e = document.activeElement;"
+            "return e === document.body ? 'nothing' : e.getAttribute('aria-label') ?? e.textContent"
+        )
+
+    def choose(self, query: str, first: str = "") -> None:
+        """In the palette that is open: look for something and take the first that is found."""
+        palette = self.one("dialog [cmdk-input]").get_attribute("aria-label")
+        self.write(query)
+        self.until(lambda: first in (self.all("[cmdk-item][data-selected=true]") or self.all("body"))[0].text, first)
+        self.press("enter")
+
+        def next_one() -> bool:
+            fields = self.all("dialog [cmdk-input]")
+            return not fields or fields[0].get_attribute("aria-label") != palette
+
+        self.until(next_one, f"the palette to close after {query!r}")
+
+    def wires(self) -> list[str]:
+        """Every wire on the screen as `node|slot`, the end it leads to."""
+        return sorted(e.get_attribute("data-id") for e in self.all(".react-flow__edge"))
+
+    def new_workflow(self) -> None:
+        self.keys("control", "k")
+        self.choose("New workflow", "New workflow")
+        self.until(lambda: not self.all("[data-node]"), "the empty graph")
+
+    def document(self) -> dict[str, Any]:
+        """The workflow that is open, as the last autosave has it."""
+        return self.browser.execute_async_script(
+            """
+            const done = arguments[0];
+            const request = indexedDB.open('weft', 1);
+            request.onsuccess = () => {
+              const all = request.result.transaction('sessions').objectStore('sessions').get('latest');
+              all.onsuccess = () => {
+                request.result.close();
+                const held = all.result;
+                done(held ? held.tabs.find((tab) => tab.id === held.active).document : {nodes: {}});
+              };
+            };
+            """
+        )
+
+    def open_document(self, name: str, document: dict[str, Any]) -> None:
+        """A workflow of the user's, opened from the list."""
+        folder = self.weft.home / "workflows"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps({"weft": 1, "title": name, **document}))
+        self.one("[aria-label='Workflows']").click()
+        row = self.until(lambda: [r for r in self.all(".panel .item") if r.text.startswith(name)], "the row")[0]
+        row.click()
+        self.one("[aria-label='Close Workflows']").click()
+        self.until(lambda: self.all(f"[role=application][aria-label='Graph: {name}']"), "the graph")
+
     def type_prompt(self, text: str, node: str = "prompt") -> None:
         from selenium.webdriver.common.action_chains import ActionChains
         from selenium.webdriver.common.keys import Keys
@@ -214,7 +285,8 @@ class Editor:
             return any(event["event"] == "job_finished" for event in self.diary())
 
         self.until(over, "the job to end", 90)
-        assert [e["state"] for e in self.diary() if e["event"] == "job_finished"] == [state]
+        ends = [event for event in self.diary() if event["event"] == "job_finished"]
+        assert [event["state"] for event in ends] == [state], [event.get("problems") for event in ends]
 
     def complaints(self) -> list[str]:
         """What the browser's console has of errors."""

@@ -43,7 +43,7 @@ export function useCutting(box: RefObject<HTMLElement | null>) {
     useUi.getState().set({ cutting: false });
     const ends = crossed(box.current, held).map((id) => ({ node: id.slice(0, id.indexOf("|")), slot: id.slice(id.indexOf("|") + 1) }));
     if (ends.length) perform(disconnect(documentNow(), scopeNow(), ends));
-  }, [box, move]);
+  }, [box]);
   useEffect(() => end, [end]);
 
   return {

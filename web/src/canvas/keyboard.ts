@@ -83,7 +83,10 @@ export function useCanvasKeys(box: RefObject<HTMLElement | null>, drawn: RefObje
         const node = box.current?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`);
         const inner = socket === undefined ? node : node?.querySelector<HTMLElement>(`.socket[data-handleid="${CSS.escape(socket)}"]`);
         if (inner) inner.focus({ preventScroll: true });
-        else if (tries++ < 30) requestAnimationFrame(settle);
+        else if (tries++ < 60) {
+          canvas().reveal(id); // a node that was made just now is on no screen yet
+          requestAnimationFrame(settle);
+        }
       };
       settle();
     },
@@ -152,11 +155,14 @@ export function useCanvasKeys(box: RefObject<HTMLElement | null>, drawn: RefObje
       if (event.ctrlKey || event.metaKey) return false;
       const field = /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.getAttribute("role") === "switch";
       if (field) {
-        if (key !== "Escape") return false;
+        if (key !== "Escape" && (key !== "Enter" || target.tagName === "TEXTAREA")) return false;
         const row = target.closest<HTMLElement>(".widget-row");
-        // The field has its own Escape first (a number takes its text back); then the row has the focus again.
-        if (row) requestAnimationFrame(() => row.focus({ preventScroll: true }));
-        return !!row;
+        // The field has these keys first (a number is taken, or taken back); then its row has the focus again.
+        const back = () => {
+          if (key === "Escape" || document.activeElement === document.body) row?.focus({ preventScroll: true });
+        };
+        if (row) requestAnimationFrame(back);
+        return !!row && key === "Escape";
       }
       const item = target.closest<HTMLElement>(".socket, .widget-row");
       if (item && target === item && !event.altKey) return inNode(item, key);

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ReactNode, useLayoutEffect, useRef } from "react";
 import { Icon, type IconName } from "./icons";
 
 export function IconButton(props: {
@@ -29,7 +29,8 @@ export function IconButton(props: {
 /** A dialog over the page: Escape or a press beside it closes, focus goes in and comes back. */
 export function Dialog(props: { label: string; className?: string; onClose: () => void; children: ReactNode }) {
   const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // At once with the page's change: what closes it may set the focus elsewhere, and that is to stand.
+  useLayoutEffect(() => {
     const dialog = box.current;
     const before = document.activeElement;
     dialog?.showModal();
@@ -37,7 +38,8 @@ export function Dialog(props: { label: string; className?: string; onClose: () =
     dialog?.querySelector<HTMLElement>("[cmdk-input], [data-first]")?.focus();
     return () => {
       dialog?.close();
-      if (before instanceof HTMLElement) before.focus({ preventScroll: true });
+      const lost = document.activeElement === document.body || dialog?.contains(document.activeElement);
+      if (lost && before instanceof HTMLElement) before.focus({ preventScroll: true });
     };
   }, []);
   return (
