@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import workflow as files
 from engine.errors import Mend, Problem, WeftError, Where, fail
-from engine.graph.settable import RANDOM, check_value, inputs_of, known_name
-from engine.node import Input
+from engine.graph.settable import check_value, inputs_of, known_name, read_value
 from engine.places import Places, write_atomic
 from engine.registry import Registry, load_registry
 from engine.workflow import Net, Value, Workflow
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from engine.records import Records
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 # --- options that several commands share ---------------------------------------------------------------------------
@@ -198,21 +195,6 @@ def pairs_of(items: Iterable[str], option: str) -> dict[str, str]:
             raise fail("cli.usage", f"{option} {item}: it is not of the form name=value", mend=f'{option} name="value"')
         found[name.strip()] = value
     return found
-
-
-def read_value(text: str, item: Input | None) -> Any:
-    """A typed value by the type of its input."""
-    if item is not None and not item.gather:
-        if item.type.name == "str" or (item.type.name == "choice" and text in item.type.choices):
-            return text
-        if item.widget.get("kind") == "seed" and text in RANDOM:
-            return text
-        if item.type.name == "bool" and text.lower() in TRUTH:
-            return TRUTH[text.lower()]
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def values_of(items: Sequence[str], workflow: Workflow, registry: Registry) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from engine.cli.documents import pairs_of, read_value
+from engine.cli.documents import pairs_of
 from engine.errors import Problem, WeftError, Where, fail
-from engine.graph.settable import check_value, inputs_of, known_name
+from engine.graph.settable import check_value, inputs_of, known_name, read_value
 from engine.node import Input
 from engine.registry import Registry
 from engine.workflow import Workflow

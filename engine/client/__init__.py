@@ -11,6 +11,6 @@ Whatever the server refuses is raised as a `WeftError` with the server's own pro
 
 from engine.client.asynchronous import AsyncClient
 from engine.client.blocking import Client
-from engine.client.wire import Document, Event, document, problem_of
+from engine.client.wire import Document, Event, document, problem_of, verify
 
-__all__ = ["AsyncClient", "Client", "Document", "Event", "document", "problem_of"]
+__all__ = ["AsyncClient", "Client", "Document", "Event", "document", "problem_of", "verify"]

@@ -12,7 +12,19 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from engine.client.wire import Document, Event, address_of, document, ended, event_of, form_of, listed, refused, sure
+from engine.client.wire import (
+    Document,
+    Event,
+    address_of,
+    document,
+    ended,
+    event_of,
+    form_of,
+    listed,
+    picture_of,
+    refused,
+    sure,
+)
 from engine.errors import fail
 from engine.server.codec import encode, read
 from engine.server.shapes import (
@@ -23,6 +35,7 @@ from engine.server.shapes import (
     ChoiceList,
     Diff,
     DiffRequest,
+    Endpoint,
     FinishRequest,
     Forecast,
     GraphShape,
@@ -235,10 +248,25 @@ class AsyncClient:
     # -- jobs
 
     async def run(
-        self, name: str, parameters: Mapping[str, Any] | None = None, *, again: bool = False, key: str | None = None
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        again: bool = False,
+        key: str | None = None,
+        **more: Any,
     ) -> JobShape:
-        """Run a workflow that is saved on the server (or `template:NAME`)."""
-        return await self._submit(f"/api/run/{quote(name, safe='')}", RunRequest(dict(parameters or {}), again), key)
+        """Run a workflow that is saved on the server (or `template:NAME`).
+
+        A picture among the parameters may be a path or bytes: it is sent along. `more` are further fields of
+        `RunRequest`.
+        """
+        values = {label: picture_of(value) for label, value in (parameters or {}).items()}
+        return await self._submit(f"/api/run/{quote(name, safe='')}", RunRequest(values, again, **more), key)
+
+    async def endpoint(self, name: str) -> Endpoint:
+        """What a saved workflow takes and gives."""
+        return sure(Endpoint, await self._ask(Endpoint, "GET", f"/api/run/{quote(name, safe='')}"))
 
     async def _submit(self, path: str, body: Any, key: str | None) -> JobShape:
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}

@@ -16,6 +16,7 @@ from engine.server.shapes import (
     Blob,
     ChangeShape,
     Checked,
+    Endpoint,
     Forecast,
     Health,
     JobShape,
@@ -177,10 +178,20 @@ class Client:
         self._do(self._client.close_tab(name))
 
     def run(
-        self, name: str, parameters: Mapping[str, Any] | None = None, *, again: bool = False, key: str | None = None
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        again: bool = False,
+        key: str | None = None,
+        **more: Any,
     ) -> JobShape:
-        """Run a workflow that is saved on the server."""
-        return self._do(self._client.run(name, parameters, again=again, key=key))
+        """Run a workflow that is saved on the server; pictures may be paths or bytes."""
+        return self._do(self._client.run(name, parameters, again=again, key=key, **more))
+
+    def endpoint(self, name: str) -> Endpoint:
+        """What a saved workflow takes and gives."""
+        return self._do(self._client.endpoint(name))
 
     def job(self, id: str) -> JobShape:
         """A job, with its workflow."""

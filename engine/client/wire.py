@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +60,13 @@ def form_of(file: Path | bytes, name: str) -> aiohttp.FormData:
     return form
 
 
+def picture_of(value: Any) -> Any:
+    """A path or bytes as the picture they hold; everything else as it is."""
+    if isinstance(value, Path):
+        return {"base64": base64.b64encode(value.read_bytes()).decode(), "name": value.name}
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
 def event_of(message: aiohttp.WSMessage) -> Event | None:
     """A message as an event; None for one that is neither text nor a preview."""
     if message.type is aiohttp.WSMsgType.TEXT:
@@ -90,3 +101,17 @@ def problem_of(shape: ProblemShape) -> Problem:
     edits = shape.mend.edits if shape.mend is not None else ()
     code = shape.code if shape.code in CODES or shape.code.startswith("lint.") else "server.failed"
     return fail(code, shape.message, mend=text, edits=edits, report=shape.report, **place).problem
+
+
+def verify(body: bytes, signature: str, secret: str, *, tolerance: float = 300.0, now: float | None = None) -> bool:
+    """Is a webhook's body what the server sent, not longer ago than `tolerance` seconds?
+
+    `signature` is the header `X-Weft-Signature`, `secret` what `weft token --webhook` prints.
+    """
+    given = dict(part.strip().partition("=")[::2] for part in signature.split(","))
+    if not given.get("t", "").isdigit():
+        return False
+    sent = int(given["t"])
+    wanted = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
+    fresh = abs((time.time() if now is None else now) - sent) <= tolerance
+    return hmac.compare_digest(given.get("v1", "").encode("utf-8", "replace"), wanted.encode()) and fresh

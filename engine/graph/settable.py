@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.node import Input, coerce
 from engine.registry import Registry
 from engine.workflow import Net, Workflow
 
+TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 RANDOM = ("random", "increment")  # what a seed may be set to; the engine draws it
 
 
@@ -80,3 +82,18 @@ def _range(item: Input) -> Mend | None:
     if item.type.name not in ("int", "float") or low is None or high is None:
         return None
     return Mend(f"give a number from {low:,g} to {high:,g}" if high < 1e15 else f"give a number from {low:g}")
+
+
+def read_value(text: str, item: Input | None) -> Any:
+    """A typed value by the type of its input."""
+    if item is not None and not item.gather:
+        if item.type.name == "str" or (item.type.name == "choice" and text in item.type.choices):
+            return text
+        if item.widget.get("kind") == "seed" and text in RANDOM:
+            return text
+        if item.type.name == "bool" and text.lower() in TRUTH:
+            return TRUTH[text.lower()]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -18,8 +18,8 @@ import sqlite3
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -35,18 +35,17 @@ from engine.events import (
     StepFinished,
     StepHit,
 )
-from engine.server import items
 from engine.server.blobs import Blobs
 from engine.server.codec import encode
+from engine.server.desk import NOBODY, Desk, Sender
 from engine.server.diary import Diary
 from engine.server.entry import Entry, shape_of
+from engine.server.hooks import Hooks
 from engine.server.hub import Hub
-from engine.server.line import PRIORITY, Line
+from engine.server.line import Line
 from engine.server.shapes import FinishRequest, ItemsRequest, JobRequest, JobShape
-from engine.server.store import STARTS_LIMIT, ItemRow, Row, Store
-from engine.server.trail import graph_of, shape_of_graph
-from engine.session import Job, Session, flow_name
-from engine.workflow import Workflow, from_json, to_json
+from engine.server.store import STARTS_LIMIT, Row, Store
+from engine.session import Job, Session
 
 LOG = logging.getLogger("weft.server")
 WIDTH = 2  # jobs under way at once; the device still runs one step at a time
@@ -56,29 +55,21 @@ RECENT = 200  # finished jobs kept at hand
 _STEP_OVER = (StepFinished, StepHit, StepFailed, StepBlocked, StepCancelled)
 
 
-@dataclass(frozen=True)
-class Sender:
-    """Who sent a request: a user (nobody for the owner of the machine), and with which program."""
-
-    owner: str = ""
-    client: str = ""
-
-
-NOBODY = Sender()
-
-
 class Book:
     """Every job of a server."""
 
-    def __init__(self, session: Session, hub: Hub, store: Store, blobs: Blobs) -> None:
+    def __init__(self, session: Session, hub: Hub, store: Store, blobs: Blobs, hooks: Hooks, most: int = MOST) -> None:
         """Take up what was not over when the last process ended."""
         self.session = session
         self.hub = hub
         self.store = store
         self.blobs = blobs
+        self.hooks = hooks
+        self.most = most
         self.paused = bool(store.settings().get("queue.paused", False))
         self.diary = Diary(hub, store, blobs, session.engine.places.output, self._told)
         self.entries: OrderedDict[str, Entry] = OrderedDict()
+        self.desk = Desk(session, store, self._follow)
         self.line = Line()
         self.running: set[Entry] = set()
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -95,7 +86,7 @@ class Book:
     ) -> tuple[JobShape, bool]:
         """Accept a job and write it down; it waits for `release`. False when the key brought one that was known."""
         digest = hashlib.blake2b(json.dumps(encode(request), sort_keys=True).encode(), digest_size=16).hexdigest()
-        return await self._once(key, digest, sender, lambda row: self._accept(request, row))
+        return await self._once(key, digest, sender, lambda row: self.desk.accept(request, row))
 
     async def derive(
         self, id: str, request: ItemsRequest | FinishRequest, key: str | None, sender: Sender
@@ -103,7 +94,7 @@ class Book:
         """A new job with the same values: what did not succeed, tried again; or what was stopped, finished."""
         text = json.dumps([id, type(request).__name__, encode(request)], sort_keys=True)
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        return await self._once(key, digest, sender, lambda row: self._accept_derived(id, request, row))
+        return await self._once(key, digest, sender, lambda row: self.desk.derive(id, request, row))
 
     async def _once(
         self, key: str | None, digest: str, sender: Sender, accept: Callable[[Row], Entry]
@@ -131,85 +122,14 @@ class Book:
         return self.get(row.id) or shape_of(row, whole=False)
 
     async def _take(self, key: str | None, digest: str, sender: Sender, accept: Callable[[Row], Entry]) -> JobShape:
-        if len(self.line) >= MOST:
-            raise fail("server.busy", f"{MOST:,} jobs wait already", mend="let some finish, or clear the queue")
+        if len(self.line) >= self.most:
+            raise fail("server.busy", f"{self.most:,} jobs wait already", mend="let some finish, or clear the queue")
         now = time.time()
         row = Row(uuid.uuid4().hex[:12], key, digest, "queued", "", now, now, owner=sender.owner, client=sender.client)
         entry = await asyncio.to_thread(accept, row)
         entry.epoch, entry.seq = self.hub.epoch, self.hub.seq
         self.entries[entry.id] = entry
         return replace(entry.shape(len(self.line)), items=[one.item_shape() for one in entry.items] or None)
-
-    def _accept(self, request: JobRequest, row: Row) -> Entry:
-        workflow = from_json(request.workflow)
-        row.title, row.request = request.title or workflow.title, encode(request)
-        row.priority = max(-PRIORITY, min(request.priority, PRIORITY))
-        values = {**request.parameters, **request.set}
-        if items.many(request):
-            return self._accept_many(request, row, workflow, values)
-        job = self.session.accept(workflow, values, request.targets, again=request.again, id=row.id)
-        job.close()  # what it can reuse is looked up again when its turn comes: nothing is pinned while it waits
-        row.resolved, row.drawn = dict(job.order.document), dict(job.drawn)
-        row.shape = shape_of_graph(job.workflow)
-        self.store.add(row)
-        entry = Entry(row, job)
-        self._follow(entry, job)
-        return entry
-
-    def _accept_many(self, request: JobRequest, row: Row, workflow: Workflow, values: Mapping[str, Any]) -> Entry:
-        registry = self.session.engine.registry
-        base, drawn = self.session.settle(workflow, values, items.names(request))
-        found = items.expand(request, base, registry)
-        stop = items.stops(request.stop or {}, base, registry)
-        row.resolved, row.drawn, row.shape = to_json(base), drawn, shape_of_graph(base)
-        if stop:
-            row.request["stop"] = stop
-            if request.targets is None:
-                row.request["targets"] = items.unsaved(base.with_parameters({**stop, **found[0].set}), registry)
-        entry = self._keep_many(row, found)
-        self.session.seeds.use(flow_name(workflow), drawn)
-        return entry
-
-    def _accept_derived(self, id: str, request: ItemsRequest | FinishRequest, row: Row) -> Entry:
-        before = self.store.get(id)
-        if before is None:
-            raise fail("server.missing", f"there is no job '{id[:40]}'", mend="GET /api/jobs lists what there is")
-        rows = self.store.items(id)
-        finish = isinstance(request, FinishRequest)
-        over = {"succeeded"} if not finish else set()
-        kept = [one for one in rows if (one.state not in over if request.items is None else one.item in request.items)]
-        unknown = set(request.items or ()) - {one.item for one in rows}
-        if unknown:
-            message = f"the job has no item {min(unknown)}"
-            raise fail("server.request", message, mend=f"it has items 0 to {len(rows) - 1}" if rows else "it has none")
-        if rows and not kept:
-            raise fail("server.conflict", "every item of the job succeeded", mend="name the items in `items`")
-        if finish and not before.request.get("stop"):
-            raise fail("server.conflict", "the job did not stop early", mend="submit it with `stop`, or retry it")
-        row.title, row.request, row.of = before.title, dict(before.request), id
-        row.priority, row.resolved, row.drawn, row.shape = before.priority, before.resolved, before.drawn, before.shape
-        if isinstance(request, FinishRequest):
-            row.title = request.title or row.title
-            row.request = {**row.request, "stop": None, "targets": None}
-            if request.set:
-                base = from_json(before.resolved).settled().with_parameters(request.set)
-                row.resolved, row.shape = to_json(base), shape_of_graph(base)
-                kept = [replace(one, sets={k: v for k, v in one.sets.items() if k not in request.set}) for one in kept]
-        if rows:
-            return self._keep_many(row, [items.Item(one.sets, one.label) for one in kept])
-        entry = Entry(row)
-        entry.job = self._accept_again(entry)
-        self.store.add(row)
-        return entry
-
-    def _keep_many(self, row: Row, found: Sequence[items.Item]) -> Entry:
-        """Check the first item as a whole, then keep the job. What is wrong with another fails that one alone."""
-        rows = [ItemRow(row.id, index, "queued", one.set, one.label) for index, one in enumerate(found)]
-        entry = Entry(row)
-        entry.add_items(rows)
-        entry.items[0].job = self._accept_again(entry.items[0])
-        self.store.add(row, rows)
-        return entry
 
     def _follow(self, entry: Entry, job: Job) -> None:
         job.follower = functools.partial(self.diary.follow, entry)
@@ -218,10 +138,9 @@ class Book:
     def release(self, id: str) -> None:
         """The reply is out: from now on the job has events."""
         entry = self.entries.get(id)
-        if entry is None or entry in self.line or entry.started is not None or entry.finished_state:
+        if entry is None or entry.released or entry.finished_state:
             return
-        if entry in self.running:
-            return
+        entry.released = True
         self.line.add(entry)
         if entry.row.request.get("front"):
             self.line.move(entry, 0)
@@ -239,6 +158,7 @@ class Book:
     def _take_up(self, row: Row) -> None:
         entry = Entry(row, state="queued" if row.state == "queued" else "interrupted")
         entry.epoch, entry.seq = self.hub.epoch, self.hub.seq
+        entry.released = True
         self.entries[row.id] = entry
         entry.add_items(self.store.items(row.id))
         if row.starts >= STARTS_LIMIT:
@@ -259,18 +179,6 @@ class Book:
         if entry.items:
             entry.gather()
         self.line.add(entry)
-
-    def _accept_again(self, entry: Entry) -> Job:
-        """The engine's job of a row: the very values it was accepted with, so no seed is drawn anew."""
-        workflow = graph_of(entry.row, entry.own)
-        request = entry.row.request
-        job = self.session.accept(
-            workflow, None, request.get("targets"), again=request.get("again", False), id=entry.id
-        )
-        job.close()
-        job.drawn = entry.row.drawn
-        self._follow(entry, job)
-        return job
 
     # -- running
 
@@ -305,7 +213,7 @@ class Book:
 
     def _make_ready(self, entry: Entry) -> None:
         if entry.job is None:
-            entry.job = self._accept_again(entry)
+            entry.job = self.desk.again(entry)
         entry.started = time.time()
         if entry.parent is not None:
             self.store.item_started(entry.row.id, entry.index, entry.started)
@@ -404,6 +312,11 @@ class Book:
             else:
                 self._fill()
             return
+        if entry.row.request.get("webhook"):
+            try:
+                self.hooks.over(entry.id)
+            except WeftError as error:  # the next process finds that it is due
+                LOG.error("the webhook of job %s waits: %s", entry.id, error)
         finished = [id for id, one in self.entries.items() if one.finished_state]
         for id in finished[:-RECENT]:
             del self.entries[id]

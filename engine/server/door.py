@@ -37,6 +37,8 @@ STATUS = {
     "server.method": 405,
     "server.conflict": 409,
     "server.changed": 412,
+    "server.quota": 429,
+    "server.rate": 429,
     "server.limit": 413,
     "server.type": 415,
     "server.busy": 503,

@@ -34,6 +34,7 @@ class Entry:
     files: list[str] = field(default_factory=list)
     pictures: Pictures = field(default_factory=dict)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    released: bool = False  # the reply to its submission is out
     cancelled: bool = False
     epoch: str = ""  # its events come after `seq` of this epoch
     seq: int = 0
@@ -163,7 +164,7 @@ class Entry:
             position=position,
             started=self.started,
             finished=self.finished,
-            eta=self.eta(),
+            eta_s=self.eta(),
             epoch=self.epoch or None,
             seq=self.seq if self.epoch else None,
             parameters=request.get("parameters"),
@@ -174,6 +175,7 @@ class Entry:
             stop=request.get("stop"),
             of=self.row.of,
             priority=self.row.priority or None,
+            urls={name: [f"/api/blobs/{one.blob}" for one in blobs] for name, blobs in self.outputs.items()} or None,
         )
 
 

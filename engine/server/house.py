@@ -23,13 +23,18 @@ from engine.places import Places
 from engine.registry import Registry, load_registry
 from engine.server.blobs import Blobs
 from engine.server.book import Book
+from engine.server.config import Config
+from engine.server.desk import Sender
+from engine.server.hooks import Hooks, load_secret
 from engine.server.hub import Hub
+from engine.server.incoming import Incoming
 from engine.server.library import Library, templates_folder
+from engine.server.outside import Outside
 from engine.server.store import Store
 from engine.session import Session
 
 LOG = logging.getLogger("weft.server")
-HISTORY = 2000  # finished jobs that are kept, with their pictures; the oldest go when the server starts
+CLIENT_LENGTH = 64
 MakeSession = Callable[[Places, Registry], Session]
 
 
@@ -44,8 +49,12 @@ def version() -> str:
 class House:
     """The parts of one server; each is made on the loop's thread, or handed to it."""
 
-    def __init__(self, places: Places, make_session: MakeSession, *, warm: bool = True) -> None:
+    def __init__(
+        self, places: Places, make_session: MakeSession, *, warm: bool = True, config: Config | None = None
+    ) -> None:
         """Nothing is opened before `start`. `warm` imports torch once the engine is there."""
+        self.config = config or Config()
+        self.outside = Outside(self.config.allow_fetch)
         beside = places.beside or templates_folder()
         self.places = dataclasses.replace(places, beside=beside)
         self.make_session = make_session
@@ -72,6 +81,25 @@ class House:
         """Whose things a request means: a user's; empty for the owner of the machine."""
         return ""
 
+    def sender(self, request: web.Request) -> Sender:
+        """Who sent a request: `X-Weft-Client` names the program, which has its turns beside others."""
+        client = request.headers.get("X-Weft-Client", "")
+        if not (client.isascii() and client.isprintable() and len(client) <= CLIENT_LENGTH):
+            raise fail("server.request", f"X-Weft-Client is up to {CLIENT_LENGTH} plain characters", mend="shorten it")
+        return Sender(self.owner(request), client)
+
+    def places_of(self, request: web.Request, session: Session) -> Places:
+        """The folders that a request means."""
+        return session.engine.places
+
+    def library_of(self, request: web.Request) -> Library:
+        """The workflows that a request means."""
+        return self.library
+
+    def incoming(self, request: web.Request) -> Incoming:
+        """Where pictures that come along with a job are kept."""
+        return Incoming(self.places, self.outside if self.config.fetch else None)
+
     # -- start and end
 
     async def start(self) -> None:
@@ -84,7 +112,14 @@ class House:
     async def _open(self) -> None:
         try:
             self._session = await asyncio.to_thread(self._make)
-            self._book = Book(self._session, self.hub, self.store, self.blobs)
+            hooks = Hooks(
+                self.store,
+                self.outside if self.config.webhooks else None,
+                load_secret(self.places.state),
+                self.config.base_url.rstrip("/"),
+            )
+            self._book = Book(self._session, self.hub, self.store, self.blobs, hooks, self.config.waiting)
+            hooks.start()
             self.hub.publish({"event": "server_ready"})
         except WeftError as error:
             self._problem = error
@@ -97,7 +132,7 @@ class House:
             threading.Thread(target=_warm, name="weft warm", daemon=True).start()
 
     def _make(self) -> Session:
-        for id in self.store.surplus(HISTORY):
+        for id in self.store.surplus(self.config.history):
             for blob in self.store.delete(id):
                 self.blobs.delete(blob)
         return self.make_session(self.places, load_registry(self.places.nodes))
@@ -108,6 +143,7 @@ class House:
             await asyncio.wait([self._opening])
         if self._book is not None:
             await self._book.close()
+            await self._book.hooks.close()
         if self._session is not None:
             await asyncio.to_thread(self._session.close)
         if self._store is not None:

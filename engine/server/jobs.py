@@ -9,7 +9,6 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 
 from engine.errors import Problem, WeftError, fail
-from engine.server.book import Sender
 from engine.server.codec import encode
 from engine.server.house import House
 from engine.server.routing import asked, route
@@ -23,12 +22,10 @@ from engine.server.shapes import (
     ProblemShape,
     Queue,
     QueueRequest,
-    RunRequest,
 )
 
 PICTURE = "image/png"
 KEY_LENGTH = 200
-CLIENT_LENGTH = 64
 
 
 @route("POST", "/api/jobs", JobShape, takes=JobRequest, query={"wait": str}, status=201)
@@ -44,7 +41,11 @@ async def submit(house: House, request: web.Request, body: JobRequest) -> web.St
 async def accept(house: House, request: web.Request, body: JobRequest) -> web.StreamResponse:
     """Accept a job and reply; then let it begin."""
     book = await house.book()
-    return await reply_with(house, request, await book.submit(body, key_of(request), sender_of(request)))
+    if body.webhook is not None:
+        book.hooks.check(body.webhook)
+    sender = house.sender(request)
+    body = await house.incoming(request).bring(body, book.session.engine.registry)
+    return await reply_with(house, request, await book.submit(body, key_of(request), sender))
 
 
 def key_of(request: web.Request) -> str | None:
@@ -53,14 +54,6 @@ def key_of(request: web.Request) -> str | None:
     if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
         raise fail("server.request", f"an Idempotency-Key is 1 to {KEY_LENGTH} plain characters", mend="shorten it")
     return key
-
-
-def sender_of(request: web.Request) -> Sender:
-    """Who sent a request: `X-Weft-Client` names the program, which has its share of the machine beside others."""
-    client = request.headers.get("X-Weft-Client", "")
-    if not (client.isascii() and client.isprintable() and len(client) <= CLIENT_LENGTH):
-        raise fail("server.request", f"X-Weft-Client is up to {CLIENT_LENGTH} plain characters", mend="shorten it")
-    return Sender("", client)
 
 
 async def reply_with(house: House, request: web.Request, taken: tuple[JobShape, bool]) -> web.StreamResponse:
@@ -124,14 +117,14 @@ async def cancel_job(house: House, request: web.Request, body: ItemsRequest) -> 
 @route("POST", "/api/jobs/{id}/retry", JobShape, takes=ItemsRequest, optional=True, query={"wait": str}, status=201)
 async def retry_job(house: House, request: web.Request, body: ItemsRequest) -> web.StreamResponse:
     """A new job with the same values and seeds; of one with items, those that did not succeed, or those named."""
-    taken = (await house.book()).derive(request.match_info["id"], body, key_of(request), sender_of(request))
+    taken = (await house.book()).derive(request.match_info["id"], body, key_of(request), house.sender(request))
     return await reply_with(house, request, await taken)
 
 
 @route("POST", "/api/jobs/{id}/finish", JobShape, takes=FinishRequest, optional=True, query={"wait": str}, status=201)
 async def finish_job(house: House, request: web.Request, body: FinishRequest) -> web.StreamResponse:
     """A new job that carries the chosen items of one that stopped early (`stop`) to their end, and saves them."""
-    taken = (await house.book()).derive(request.match_info["id"], body, key_of(request), sender_of(request))
+    taken = (await house.book()).derive(request.match_info["id"], body, key_of(request), house.sender(request))
     return await reply_with(house, request, await taken)
 
 
@@ -177,14 +170,3 @@ async def forget(house: House, request: web.Request) -> Jobs:
 def _forget(house: House, id: str) -> None:
     for blob in house.store.delete(id):
         house.blobs.delete(blob)
-
-
-# --- a saved workflow as an endpoint -------------------------------------------------------------------------------
-
-
-@route("POST", "/api/run/{workflow}", JobShape, takes=RunRequest, query={"wait": str}, status=201)
-async def run(house: House, request: web.Request, body: RunRequest) -> web.StreamResponse:
-    """Run a saved workflow (or `template:NAME`) with values for its parameters; else as `POST /api/jobs`."""
-    _, saved = await asyncio.to_thread(house.library.read, request.match_info["workflow"])
-    job = JobRequest(saved.workflow, body.parameters, again=body.again, title=body.title)
-    return await accept(house, request, job)

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from engine.errors import fail
 from engine.places import Places
+from engine.server.config import Config
 from engine.server.door import Door, dress, load_token
 from engine.server.house import HOUSE, House, MakeSession
 from engine.server.live import hang_up
@@ -77,6 +78,7 @@ class Server:
         token: str | None = None,
         hosts: Iterable[str] = (),
         warm: bool = True,
+        config: Config | None = None,
     ) -> None:
         """`port=None` takes a free one; `hosts` are further names under which it may be asked."""
         self.places = places
@@ -86,6 +88,7 @@ class Server:
         self.token = token
         self.hosts = tuple(hosts)
         self.warm = warm
+        self.config = config or Config()
         self.house: House | None = None
         self._runner: web.AppRunner | None = None
 
@@ -94,7 +97,7 @@ class Server:
         socket = listen(self.host, self.port)
         port = int(socket.getsockname()[1])
         try:
-            self.house = House(self.places, self.make_session, warm=self.warm)
+            self.house = House(self.places, self.make_session, warm=self.warm, config=self.config)
             await self.house.start()
             names = (*self.hosts, *([] if self.host in ("0.0.0.0", "::") else [self.host]))
             app = application(self.house, Door(token, names))

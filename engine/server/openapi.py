@@ -8,10 +8,11 @@ import types
 import typing
 from collections.abc import Sequence
 from typing import Any, Literal, Union
+from urllib.parse import quote
 
 from engine.server.codec import hints
 from engine.server.routing import Route
-from engine.server.shapes import Failure
+from engine.server.shapes import Endpoint, Failure, JobShape, RunRequest
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
@@ -36,6 +37,45 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     }
 
 
+def describe_endpoint(endpoint: Endpoint, version: str) -> dict[str, Any]:
+    """One saved workflow as an API of its own."""
+    from engine.server.endpoint import form_schema
+
+    schemas: dict[str, Any] = {}
+    body = schema(RunRequest, schemas)
+    schemas["Parameters"] = endpoint.schema
+    schemas["RunRequest"]["properties"]["parameters"] = {"$ref": "#/components/schemas/Parameters"}
+    reply = {
+        "description": "The job; at its end with `?wait`, as a picture with `Accept: image/png`.",
+        "content": {**_json(schema(JobShape, schemas)), "image/png": {}},
+    }
+    operation = {
+        "operationId": "run",
+        "summary": f"{endpoint.title or endpoint.name}.",
+        "description": endpoint.about,
+        "parameters": [{"name": "wait", "in": "query", "required": False, "schema": {"type": "string"}}],
+        "requestBody": {
+            "required": True,
+            "content": {**_json(body), "multipart/form-data": {"schema": form_schema(endpoint.parameters)}},
+        },
+        "responses": {
+            "201": reply,
+            "200": reply,
+            "default": {"description": "What went wrong.", "content": _json(schema(Failure, schemas))},
+        },
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": endpoint.title or endpoint.name, "version": version, "description": endpoint.about},
+        "paths": {f"/api/run/{quote(endpoint.name, safe='')}": {"post": operation}},
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
 def _operation(one: Route, path: str, schemas: dict[str, Any], failure: Any) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -51,6 +91,8 @@ def _operation(one: Route, path: str, schemas: dict[str, Any], failure: Any) -> 
         operation["parameters"] = parameters
     if one.takes is not None:
         operation["requestBody"] = {"required": not one.optional, "content": _json(schema(one.takes, schemas))}
+    if one.form:
+        operation["requestBody"]["content"]["multipart/form-data"] = {"schema": {"type": "object"}}
     if one.file:
         fields = {"file": {"type": "string", "contentMediaType": "application/octet-stream"}}
         form = {"type": "object", "properties": {**fields, "place": {"type": "string"}}, "required": ["file"]}

@@ -12,9 +12,8 @@ from aiohttp import hdrs, web
 from engine.errors import Problem, WeftError, fail
 from engine.graph import check as check_graph
 from engine.graph import flow_specs
-from engine.node import resolve
 from engine.registry import Registry
-from engine.server import content, forecast, jobs, live, results, tabs  # noqa: F401  their routes
+from engine.server import content, endpoint, forecast, jobs, live, results, tabs  # noqa: F401  their routes
 from engine.server.codec import decode, encode
 from engine.server.house import House
 from engine.server.routing import ROUTES, install, route
@@ -159,18 +158,7 @@ async def choices(house: House, request: web.Request) -> ChoiceList:
     if item is None:
         raise fail("server.missing", "there is no such input", mend="give node=TYPE and input=NAME")
 
-    def look() -> list[str]:
-        places = session.engine.places
-        match item.widget.get("kind"):
-            case "model":
-                return places.models(str(item.widget["models"]))
-            case "file":
-                return places.files(str(item.widget["place"]))
-            case "choices":
-                return [str(one) for one in resolve(str(item.widget["choices"]))()]
-        return [str(one) for one in item.type.choices]
-
-    return ChoiceList(await asyncio.to_thread(look))
+    return ChoiceList(await asyncio.to_thread(endpoint.choices_of, item, house.places_of(request, session)))
 
 
 # --- check and plan ------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Route:
     status: int = 200
     open: bool = False
     optional: bool = False  # the body may be left out
+    form: bool = False  # the body may be a form instead: the handler gets None and reads it
 
     @property
     def name(self) -> str:
@@ -71,7 +72,9 @@ def _handler(one: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse
             known = ", ".join(one.query) or "none"
             raise fail("server.request", f"there is no query '{unknown[0][:40]}'", mend=f"known are: {known}")
         args: list[Any] = [House.of(request), request]
-        if one.takes is not None:
+        if one.form and request.content_type == "multipart/form-data":
+            args.append(None)
+        elif one.takes is not None:
             given = await body(request) if request.body_exists or not one.optional else {}
             args.append(decode(one.takes, given))
         elif one.file:

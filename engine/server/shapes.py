@@ -133,7 +133,7 @@ class JobShape:
 
     Its events come after the number `seq` of `epoch`: with them `/ws` gives its diary from the beginning. A job with
     items has `counts` (how many are in which state) and, asked for by its id, `items`; `of` is the job that it was
-    made from (retried or finished).
+    made from (retried or finished). `urls` are the addresses of its outputs' pictures, `eta_s` the seconds left.
     """
 
     id: str
@@ -150,7 +150,7 @@ class JobShape:
     position: int | None = None
     started: float | None = None
     finished: float | None = None
-    eta: float | None = None
+    eta_s: float | None = None
     epoch: str | None = None
     seq: int | None = None
     parameters: Json | None = None
@@ -161,6 +161,7 @@ class JobShape:
     stop: Json | None = None
     of: str | None = None
     priority: int | None = None
+    urls: dict[str, list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,8 @@ class JobRequest:
     `set` holds further values by `node.input`. One of `batch`, `sweep` and `rows` makes it a job with items; `rows` are
     their values, by `node.input` or parameter. `stop` ends denoise nodes at a step (`{"denoise": 6}`), to look at many
     before finishing few: then nothing is saved, and `POST /api/jobs/{id}/finish` carries on. A higher `priority`
-    (-100 to 100) goes before a lower one; `front` goes before everything.
+    (-100 to 100) goes before a lower one; `front` goes before everything. `webhook` is a URL that is told when the job
+    is over.
     """
 
     workflow: Json
@@ -298,6 +300,7 @@ class JobRequest:
     stop: dict[str, int] | None = None
     priority: int = 0
     front: bool = False
+    webhook: str | None = None
 
 
 @dataclass(frozen=True)
@@ -318,11 +321,46 @@ class FinishRequest:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Values for the parameters of a saved workflow."""
+    """Values for the parameters of a saved workflow; the rest as in `JobRequest`.
+
+    A picture is the name of an input file, a `data:` URL, `{"url": "https://..."}` or `{"base64": "..."}`.
+    """
 
     parameters: Json = field(default_factory=dict)
     again: bool = False
     title: str | None = None
+    batch: Batch | None = None
+    sweep: Sweep | None = None
+    rows: list[Json] | None = None
+    priority: int = 0
+    webhook: str | None = None
+
+
+@dataclass(frozen=True)
+class ParameterShape:
+    """One parameter of a saved workflow; `schema` is the JSON Schema of its values."""
+
+    name: str
+    type: str
+    label: str
+    required: bool
+    schema: Json
+    about: str | None = None
+    group: str | None = None
+    order: float | None = None
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What a saved workflow takes and gives; `outputs` are types by name."""
+
+    name: str
+    title: str
+    about: str
+    parameters: list[ParameterShape]
+    schema: Json
+    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)

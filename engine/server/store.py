@@ -95,6 +95,7 @@ class Row:
     resolved: dict[str, Any] = field(default_factory=dict)
     drawn: dict[str, int] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
+    hook: str | None = field(default=None, metadata={"apart": True})  # a URL to tell; kept in a table of its own
 
 
 @dataclass
@@ -199,7 +200,7 @@ class Store:
 
     def add(self, row: Row, items: Sequence[ItemRow] = ()) -> None:
         """Keep a new job and its items. `place.write` when the disk is full: then it was not accepted."""
-        plain = [getattr(row, entry.name) for entry in fields(Row)]
+        plain = [getattr(row, entry.name) for entry in fields(Row) if "apart" not in entry.metadata]
         values = [*plain[:-_TEXTS], *(json.dumps(part) for part in plain[-_TEXTS:])]
         with self._lock:
             try:
@@ -209,6 +210,8 @@ class Store:
                         "INSERT INTO items (job, item, state, sets, label) VALUES (?, ?, ?, ?, ?)",
                         [(one.job, one.item, one.state, json.dumps(one.sets), one.label) for one in items],
                     )
+                    if row.hook is not None:
+                        self._db.execute("INSERT INTO hooks (job, url) VALUES (?, ?)", (row.id, row.hook))
             except sqlite3.OperationalError as error:
                 raise fail(
                     "place.write", f"the job cannot be kept: {error}", file=str(self.path), mend="make room on the disk"

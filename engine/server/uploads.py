@@ -52,9 +52,9 @@ async def _parts(request: web.Request) -> tuple[str, bytes, dict[str, str]]:
             raise fail("server.request", "a part within a part is not taken", mend="send one file")
         if part.name == "file" and data is None:
             name = part.filename or "picture"
-            data = await _bytes(part, MAX_BYTES)
+            data = await read_part(part, MAX_BYTES)
         elif part.name and part.filename is None and len(fields) < 8:
-            fields[part.name] = (await _bytes(part, 4096)).decode("utf-8", "replace")
+            fields[part.name] = (await read_part(part, 4096)).decode("utf-8", "replace")
         else:
             raise fail("server.request", "one file is taken at a time", mend="send the others after it")
     if data is None:
@@ -62,7 +62,8 @@ async def _parts(request: web.Request) -> tuple[str, bytes, dict[str, str]]:
     return name, data, fields
 
 
-async def _bytes(part: BodyPartReader, limit: int) -> bytes:
+async def read_part(part: BodyPartReader, limit: int) -> bytes:
+    """The bytes of a part, up to `limit` of them."""
     found = bytearray()
     while chunk := await part.read_chunk(2**16):
         found += chunk

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import PIL.Image
 
 from engine import places
-from engine.node import Seed, node
+from engine.node import File, Seed, node
 from engine.packs import Pack
 from engine.registry import Registry, make_registry
 from engine.run import Run
@@ -91,6 +91,14 @@ def pick(picture: Picture, side: int = 8, only: int | None = None) -> Picture:
     return Picture(picture.colour, side)
 
 
+@node("paint.open")
+def open_(name: Annotated[str, File("input")]) -> Picture:
+    """A picture of the input folder, by the colour of its first pixel."""
+    with PIL.Image.open(places.current().file("input", name)) as picture:
+        red, green, blue = picture.convert("RGB").getpixel((0, 0))
+        return Picture(f"#{red:02x}{green:02x}{blue:02x}", picture.width)
+
+
 @node("paint.shy")
 def shy() -> Picture:
     """Cannot be painted."""
@@ -98,7 +106,7 @@ def shy() -> Picture:
 
 
 def registry() -> Registry:
-    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, steps, pick, shy)]
+    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, steps, pick, open_, shy)]
     pack = Pack(
         "core",
         toys.MODULE,

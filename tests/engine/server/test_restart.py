@@ -10,6 +10,7 @@ import pytest
 
 from engine.client import Client
 from engine.errors import WeftError
+from engine.server.config import Config
 from engine.server.store import STARTS_LIMIT, Row, Store
 from tests.engine.fakes import gate
 from tests.engine.flows import box
@@ -65,13 +66,12 @@ def test_history_and_pictures_outlive_the_server(servers):
     assert second.client.submit(work, key="k").id == job.id, "the key is remembered too"
 
 
-def test_only_the_newest_jobs_are_kept_and_the_pictures_of_the_others_go(servers, monkeypatch):
+def test_only_the_newest_jobs_are_kept_and_the_pictures_of_the_others_go(servers):
     first = servers.start()
     works = [document({"s": box("paint.square", side=side)}, outputs={"o": "s"}) for side in (2, 3, 4)]
     jobs = [first.client.wait(first.client.submit(work).id) for work in works]
     servers.stop(first)
-    monkeypatch.setattr("engine.server.house.HISTORY", 2)
-    second = servers.start()
+    second = servers.start(config=Config(history=2))
     second.client.state()
     assert [job.id for job in second.client.history()] == [jobs[2].id, jobs[1].id]
     assert second.client.picture(jobs[1].outputs["o"][0])
