@@ -67,6 +67,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "server.conflict": "Something else is there already, or has happened meanwhile.",
         "server.changed": "It was changed elsewhere meanwhile; the version that was sent is an old one.",
         "server.outside": "The server does not ask this URL, or had no answer from it.",
+        "server.forbidden": "This is for the owner of the machine alone.",
         "server.quota": "The user has used up what they are given.",
         "server.rate": "Too many requests in a short time.",
         "config.missing": "The configuration file is not there or cannot be read.",

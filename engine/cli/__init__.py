@@ -26,6 +26,8 @@ DONE, FAILED, USAGE, PARTIAL, CANCELLED = 0, 1, 2, 3, 130
 # The commands in the order in which help lists them, and the module that answers.
 COMMANDS = {
     "serve": ("serve", "open the editor: serve it and the API (plain `weft` does this too)"),
+    "users": ("users", "let others use this machine: add, list, remove, renew, quota"),
+    "token": ("users", "print the token that lets you in, make a new one, or print the secret of webhooks"),
     "run": ("run", "run a workflow, a saved picture's workflow, or many variants of one"),
     "cull": ("cull", "draw many variants a few steps far, look at them on one sheet, finish the chosen ones"),
     "check": ("check", "say everything that is wrong with a workflow, without running it"),

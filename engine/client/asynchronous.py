@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -69,6 +70,7 @@ from engine.server.shapes import (
     WorkflowRow,
 )
 
+LARGE = 2**19
 RETRY = (0.3, 10.0)  # seconds between two attempts to come back: the first, the longest
 
 
@@ -120,9 +122,12 @@ class AsyncClient:
 
     async def _ask(self, gives: Any, method: str, path: str, body: Any = None, **more: Any) -> Any:
         if body is not None:
-            more["json"] = encode(body)
-        data, _ = await self.send(method, path, **more)
-        return read(gives, json.loads(data), "reply")
+            data = json.dumps(encode(body)).encode()
+            # A stream, so that a large workflow is sent in pieces and not in one gulp of the event loop.
+            more["data"] = io.BytesIO(data) if len(data) > LARGE else data
+            more["headers"] = {**more.get("headers", {}), "Content-Type": "application/json"}
+        reply, _ = await self.send(method, path, **more)
+        return read(gives, json.loads(reply), "reply")
 
     # -- looking
 

@@ -35,8 +35,10 @@ from engine.events import (
     StepFinished,
     StepHit,
 )
+from engine.places import Places
 from engine.server.blobs import Blobs
 from engine.server.codec import encode
+from engine.server.counts import Counts
 from engine.server.desk import NOBODY, Desk, Sender
 from engine.server.diary import Diary
 from engine.server.entry import Entry, shape_of
@@ -45,6 +47,8 @@ from engine.server.hub import Hub
 from engine.server.line import Line
 from engine.server.shapes import FinishRequest, ItemsRequest, JobRequest, JobShape
 from engine.server.store import STARTS_LIMIT, Row, Store
+from engine.server.tracing import Tracing
+from engine.server.users import Users, places_of
 from engine.session import Job, Session
 
 LOG = logging.getLogger("weft.server")
@@ -58,18 +62,30 @@ _STEP_OVER = (StepFinished, StepHit, StepFailed, StepBlocked, StepCancelled)
 class Book:
     """Every job of a server."""
 
-    def __init__(self, session: Session, hub: Hub, store: Store, blobs: Blobs, hooks: Hooks, most: int = MOST) -> None:
+    def __init__(
+        self,
+        session: Session,
+        hub: Hub,
+        store: Store,
+        blobs: Blobs,
+        hooks: Hooks,
+        users: Users,
+        most: int = MOST,
+    ) -> None:
         """Take up what was not over when the last process ended."""
         self.session = session
         self.hub = hub
         self.store = store
         self.blobs = blobs
         self.hooks = hooks
+        self.users = users
         self.most = most
+        self.counts = Counts()
+        self.tracing: Tracing | None = None
         self.paused = bool(store.settings().get("queue.paused", False))
-        self.diary = Diary(hub, store, blobs, session.engine.places.output, self._told)
+        self.diary = Diary(hub, store, blobs, lambda owner: self.places(owner).output, self._told)
         self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.desk = Desk(session, store, self._follow)
+        self.desk = Desk(session, store, self._follow, self.places)
         self.line = Line()
         self.running: set[Entry] = set()
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -78,6 +94,10 @@ class Book:
         for row in store.open_jobs():
             self._take_up(row)
         self._fill()
+
+    def places(self, owner: str) -> Places:
+        """The folders of a user, or of the owner of the machine."""
+        return places_of(self.session.engine.places, owner)
 
     # -- accepting
 
@@ -124,6 +144,8 @@ class Book:
     async def _take(self, key: str | None, digest: str, sender: Sender, accept: Callable[[Row], Entry]) -> JobShape:
         if len(self.line) >= self.most:
             raise fail("server.busy", f"{self.most:,} jobs wait already", mend="let some finish, or clear the queue")
+        if sender.owner:
+            await asyncio.to_thread(self.users.check, sender.owner)
         now = time.time()
         row = Row(uuid.uuid4().hex[:12], key, digest, "queued", "", now, now, owner=sender.owner, client=sender.client)
         entry = await asyncio.to_thread(accept, row)
@@ -150,7 +172,7 @@ class Book:
             record["items"] = len(entry.items)
         if entry.row.of is not None:
             record["of"] = entry.row.of
-        self.hub.publish({**record, "created": entry.row.created})
+        self.hub.publish({**record, "created": entry.row.created}, entry.row.owner)
         self._fill()
 
     # -- taking up
@@ -224,11 +246,14 @@ class Book:
         """A durable event has come through the diary."""
         if self._closing:
             return
+        if self.tracing is not None:
+            self.tracing.told(entry, event)
         if isinstance(event, JobStarted):
             entry.state = "running"
             if entry.parent is not None and entry.parent.started is None:
                 entry.parent.state, entry.parent.started = "running", entry.started
-                self.hub.publish({"event": "job_started", "job": entry.row.id, "drawn": encode(entry.row.drawn)})
+                begun = {"event": "job_started", "job": entry.row.id, "drawn": encode(entry.row.drawn)}
+                self.hub.publish(begun, entry.row.owner)
         elif isinstance(event, Planned):
             entry.planned(event)
         elif isinstance(event, _STEP_OVER):
@@ -238,11 +263,19 @@ class Book:
                 entry.progressed(event.path, 1.0)
         elif isinstance(event, JobFinished):
             entry.state = event.state
+            if entry.row.owner:
+                self._spent(entry.row.owner, event.seconds)
             self.hub.forget(entry.id)
         for record in records:
-            self.hub.publish(record)
+            self.hub.publish(record, entry.row.owner)
         if isinstance(event, JobFinished):
             self._over(entry)
+
+    def _spent(self, owner: str, seconds: float) -> None:
+        try:
+            self.users.spent(owner, seconds)
+        except WeftError as error:
+            LOG.error("the seconds of %s are not counted: %s", owner, error)
 
     def _fail(self, entry: Entry, problems: tuple[Problem, ...]) -> None:
         """End a job or an item that the engine could not begin."""
@@ -264,7 +297,9 @@ class Book:
         if entry.items:
             record["items"] = entry.counts()
         shown = [problem.to_json() for problem in problems]
-        self.hub.publish({**record, "outputs": {}, "values": {}, "files": entry.files, "problems": shown})
+        self.hub.publish(
+            {**record, "outputs": {}, "values": {}, "files": entry.files, "problems": shown}, entry.row.owner
+        )
         self._over(entry)
 
     def _keep_end(self, entry: Entry) -> None:
@@ -288,7 +323,8 @@ class Book:
         except sqlite3.Error as error:
             LOG.error("the end of items of job %s cannot be kept: %s", job, error)
         for item in ended:
-            self.hub.publish({"event": "item_finished", **encode(item.item_shape()), **item.told, "seconds": 0.0})
+            told = {"event": "item_finished", **encode(item.item_shape()), **item.told, "seconds": 0.0}
+            self.hub.publish(told, item.row.owner)
 
     def _finish_many(self, entry: Entry) -> None:
         """Every item is over: so is the job. Its outputs are theirs, in order."""
@@ -312,6 +348,10 @@ class Book:
             else:
                 self._fill()
             return
+        seconds = entry.finished - entry.started if entry.finished and entry.started else 0.0
+        self.counts.job(entry.state, seconds)
+        known = {"job": entry.id, "state": entry.state, "seconds": round(seconds, 3), "owner": entry.row.owner}
+        LOG.info("job over", extra=known)
         if entry.row.request.get("webhook"):
             try:
                 self.hooks.over(entry.id)
@@ -339,19 +379,33 @@ class Book:
             raise fail("server.missing", f"there is no job '{id[:40]}'", mend="GET /api/jobs lists what there is")
         return shape_of(row, items=await asyncio.to_thread(self.store.items, id))
 
-    def open_jobs(self) -> list[JobShape]:
-        """What runs, then what waits, in order."""
+    def open_jobs(self, owner: str = "") -> list[JobShape]:
+        """What runs, then what waits, in order; of a user, what is theirs."""
         begun = {entry.parent or entry for entry in self.running}
         begun |= {entry for entry in self.line.jobs if entry.started is not None}
         order = [one for one in self.line.order() if one not in begun]
         places = {one: place for place, one in enumerate(order)}
         listed = [*sorted(begun, key=lambda entry: entry.row.created), *order]
-        return [entry.shape(places.get(entry)) for entry in listed]
+        return [entry.shape(places.get(entry)) for entry in listed if owner in ("", entry.row.owner)]
 
-    def recent(self) -> list[JobShape]:
-        """Everything at hand: running, waiting, and what is over, newest first."""
-        over = [entry.shape() for entry in reversed(self.entries.values()) if entry.finished_state]
-        return [*self.open_jobs(), *over]
+    def recent(self, owner: str = "") -> list[JobShape]:
+        """Everything at hand: running, waiting, and what is over, newest first; of a user, what is theirs."""
+        mine = [entry for entry in reversed(self.entries.values()) if owner in ("", entry.row.owner)]
+        return [*self.open_jobs(owner), *(entry.shape() for entry in mine if entry.finished_state)]
+
+    async def belongs(self, id: str, owner: str) -> bool:
+        """Is it a job of this user?"""
+        entry = self.entries.get(id)
+        row = entry.row if entry is not None else await asyncio.to_thread(self.store.get, id)
+        return row is not None and row.owner == owner
+
+    def shows(self, blob: str, owner: str) -> bool:
+        """Has a job of this user made the picture?"""
+        mine = [entry for entry in self.entries.values() if entry.row.owner == owner]
+        if any(blob in one.blobs() for entry in mine for one in (entry, *entry.items)):
+            return True
+        statement = "SELECT 1 FROM results JOIN jobs ON jobs.id = results.job WHERE blob=? AND owner=? LIMIT 1"
+        return bool(self.store.select(statement, (blob, owner)))
 
     # -- changing
 
@@ -391,22 +445,33 @@ class Book:
             self._finish_many(entry)
         return entry.shape(self.line.position(entry), whole=True)
 
-    async def move(self, id: str, position: int) -> JobShape:
-        """Give a queued job another place."""
+    async def move(self, id: str, position: int, owner: str = "") -> JobShape:
+        """Give a queued job another place; a user's, another among their own."""
         entry = self.entries.get(id)
         if entry is None:
             await self.find(id)  # says that there is none
         if entry is None or entry not in self.line:
             raise fail("server.conflict", "only a queued job has a place in the queue", mend="submit it anew")
-        self.line.move(entry, position)
+        if owner:
+            mine = [one for one in self.line.order() if one.row.owner == owner and one is not entry]
+            if not mine:
+                return entry.shape(self.line.position(entry), whole=True)
+            others = [one for one in self.line.order() if one is not entry]
+            spot = others.index(mine[min(max(position, 0), len(mine) - 1)]) + (position >= len(mine))
+            self.line.jobs.remove(entry)
+            self.line.jobs.insert(self.line.jobs.index(others[spot]) if spot < len(others) else len(others), entry)
+        else:
+            self.line.move(entry, position)
         await asyncio.to_thread(self.store.places, [(one.id, one.row.priority) for one in self.line])
         self._changed()
         return entry.shape(self.line.position(entry), whole=True)
 
-    async def set_queue(self, paused: bool | None, clear: bool) -> None:
-        """Pause or go on; cancel everything that waits."""
+    async def set_queue(self, paused: bool | None, clear: bool, owner: str = "") -> None:
+        """Pause or go on; cancel everything that waits. A user clears what is theirs, and pauses nothing."""
+        if owner and paused is not None:
+            raise fail("server.forbidden", "the queue is everybody's", mend="ask the owner of the machine to pause it")
         if clear:
-            for entry in self.line.clear():
+            for entry in self.line.clear(owner):
                 if entry.started is None:
                     self._finish(entry, "cancelled")
                 else:  # some of its items run: they go on
@@ -420,7 +485,12 @@ class Book:
         self._fill()
 
     def _changed(self) -> None:
-        self.hub.publish({"event": "queue_changed", "paused": self.paused, "waiting": [one.id for one in self.line]})
+        record = {"event": "queue_changed", "paused": self.paused}
+        order = self.line.order()
+        self.hub.publish({**record, "waiting": [one.id for one in order]}, "")
+        for owner in {one.row.owner for one in order} | {client.owner for client in self.hub.clients}:
+            if owner:
+                self.hub.tell({**record, "waiting": [one.id for one in order if one.row.owner == owner]}, owner)
 
     async def close(self) -> None:
         """Stop without ending anything: what ran is taken up by the next process."""

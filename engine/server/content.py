@@ -40,6 +40,9 @@ async def blob(house: House, request: web.Request) -> web.FileResponse:
     else:
         path = await asyncio.to_thread(house.blobs.find, name)
         mime = MIMES[path.suffix] if path is not None else ""
+    owner = house.owner(request)
+    if path is not None and owner and not await asyncio.to_thread((await house.book()).shows, name, owner):
+        path = None
     if path is None:
         raise fail("server.missing", "there is no picture of this hash", mend="run its job again")
     return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: mime, **FOREVER})
@@ -51,13 +54,17 @@ async def upload(house: House, request: web.Request) -> Uploaded:
     name, data, fields = await uploads.parts(request)
     if fields.get("place", "input") != "input":
         raise fail("server.request", "pictures are kept in 'input' alone", mend="send place=input")
-    return await asyncio.to_thread(uploads.keep, house.places, name, data)
+    owner = house.owner(request)
+    if owner:
+        await asyncio.to_thread(house.users.check_bytes, owner, len(data))
+    return await asyncio.to_thread(uploads.keep, house.places_of(request), name, data)
 
 
 @route("GET", "/api/files/{place}/{name:.+}", "image/*", query={"size": int})
 async def file(house: House, request: web.Request) -> web.FileResponse:
     """A picture in `input` or `output`, by its name."""
-    path = await asyncio.to_thread(uploads.find, house.places, request.match_info["place"], request.match_info["name"])
+    place, name = request.match_info["place"], request.match_info["name"]
+    path = await asyncio.to_thread(uploads.find, house.places_of(request), place, name)
     mime = uploads.SHOWN[path.suffix.lower()]
     size = asked(request, "size", int)
     if size is not None:
@@ -91,13 +98,13 @@ async def open_file(house: House, request: web.Request) -> Opened:
 @route("GET", "/api/workflows", list[WorkflowRow])
 async def list_workflows(house: House, request: web.Request) -> list[WorkflowRow]:
     """Yours, newest first, then the templates."""
-    return await asyncio.to_thread(house.library.rows)
+    return await asyncio.to_thread(house.library_of(request).rows)
 
 
 @route("GET", "/api/workflows/{name:.+}/thumbnail", "image/*")
 async def thumbnail(house: House, request: web.Request) -> web.FileResponse:
     """The picture of a workflow."""
-    path = (await asyncio.to_thread(house.library.path, request.match_info["name"])).with_suffix(".png")
+    path = (await asyncio.to_thread(house.library_of(request).path, request.match_info["name"])).with_suffix(".png")
     if not path.is_file() or path.is_symlink():
         raise fail("server.missing", "the workflow has no picture", mend="save one beside it")
     return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: "image/png", hdrs.CACHE_CONTROL: "no-cache"})
@@ -106,7 +113,7 @@ async def thumbnail(house: House, request: web.Request) -> web.FileResponse:
 @route("GET", "/api/workflows/{name:.+}", SavedWorkflow, query={"version": str})
 async def get_workflow(house: House, request: web.Request) -> SavedWorkflow:
     """A workflow, or with `version` what it was before. Templates are called `template:NAME`."""
-    read = house.library.read
+    read = house.library_of(request).read
     return (await asyncio.to_thread(read, request.match_info["name"], request.query.get("version")))[1]
 
 
@@ -114,8 +121,8 @@ async def get_workflow(house: House, request: web.Request) -> SavedWorkflow:
 async def save_workflow(house: House, request: web.Request, body: SaveRequest) -> SavedWorkflow:
     """Keep a workflow; what was there becomes a version. With `modified`, refused if another saved meanwhile."""
     name, workflow = request.match_info["name"], from_json(body.workflow)
-    saved = await asyncio.to_thread(house.library.save, name, workflow, body.modified)
-    house.hub.publish({"event": "workflow_saved", "name": name, "modified": saved.modified})
+    saved = await asyncio.to_thread(house.library_of(request).save, name, workflow, body.modified)
+    house.hub.publish({"event": "workflow_saved", "name": name, "modified": saved.modified}, house.owner(request))
     return saved
 
 
@@ -123,9 +130,9 @@ async def save_workflow(house: House, request: web.Request, body: SaveRequest) -
 async def delete_workflow(house: House, request: web.Request) -> list[WorkflowRow]:
     """Take a workflow away; it stays among its versions."""
     name = request.match_info["name"]
-    await asyncio.to_thread(house.library.delete, name)
-    house.hub.publish({"event": "workflow_deleted", "name": name})
-    return await asyncio.to_thread(house.library.rows)
+    await asyncio.to_thread(house.library_of(request).delete, name)
+    house.hub.publish({"event": "workflow_deleted", "name": name}, house.owner(request))
+    return await asyncio.to_thread(house.library_of(request).rows)
 
 
 # --- models and memory ---------------------------------------------------------------------------------------------

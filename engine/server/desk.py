@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import fail
+from engine.places import Places
 from engine.server import items
 from engine.server.codec import encode
 from engine.server.entry import Entry
@@ -35,22 +36,38 @@ NOBODY = Sender()
 class Desk:
     """Accepts jobs for a session. `follow` is told of every job that the engine has made of an entry."""
 
-    def __init__(self, session: Session, store: Store, follow: Callable[[Entry, Job], None]) -> None:
-        """Nothing is accepted yet."""
+    def __init__(
+        self,
+        session: Session,
+        store: Store,
+        follow: Callable[[Entry, Job], None],
+        places: Callable[[str], Places] | None = None,
+    ) -> None:
+        """`places` are the folders of an owner."""
+        self.places = places or (lambda owner: session.engine.places)
         self.session = session
         self.store = store
         self.follow = follow
+
+    def _own(self, owner: str) -> Places | None:
+        """A user's folders; None for the owner of the machine, whose workflows may bring their own."""
+        return self.places(owner) if owner else None
 
     def accept(self, request: JobRequest, row: Row) -> Entry:
         """A job that is checked, has its seeds, and is written down."""
         workflow = from_json(request.workflow)
         row.title, row.request = request.title or workflow.title, encode(request)
         row.hook = request.webhook
-        row.priority = max(-PRIORITY, min(request.priority, PRIORITY))
+        # Who shares the machine may step back for others, but not before them.
+        row.priority = max(-PRIORITY, min(request.priority, 0 if row.owner else PRIORITY))
+        if row.owner:
+            row.request["front"] = False
         values = {**request.parameters, **request.set}
         if items.many(request):
             return self._many(request, row, workflow, values)
-        job = self.session.accept(workflow, values, request.targets, again=request.again, id=row.id)
+        job = self.session.accept(
+            workflow, values, request.targets, again=request.again, id=row.id, places=self._own(row.owner)
+        )
         job.close()  # what it can reuse is looked up again when its turn comes: nothing is pinned while it waits
         row.resolved, row.drawn = dict(job.order.document), dict(job.drawn)
         row.shape = shape_of_graph(job.workflow)
@@ -76,7 +93,7 @@ class Desk:
     def derive(self, id: str, request: ItemsRequest | FinishRequest, row: Row) -> Entry:
         """A job of the same values as another: to try again what did not succeed, or to finish what was stopped."""
         before = self.store.get(id)
-        if before is None:
+        if before is None or (row.owner and before.owner != row.owner):
             raise fail("server.missing", f"there is no job '{id[:40]}'", mend="GET /api/jobs lists what there is")
         rows = self.store.items(id)
         finish = isinstance(request, FinishRequest)
@@ -120,7 +137,12 @@ class Desk:
         workflow = graph_of(entry.row, entry.own)
         request = entry.row.request
         job = self.session.accept(
-            workflow, None, request.get("targets"), again=request.get("again", False), id=entry.id
+            workflow,
+            None,
+            request.get("targets"),
+            again=request.get("again", False),
+            id=entry.id,
+            places=self._own(entry.row.owner),
         )
         job.close()
         job.drawn = entry.row.drawn

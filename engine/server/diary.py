@@ -64,8 +64,11 @@ Told = Callable[[Entry, Event, list[dict[str, Any]]], None]
 class Diary:
     """Follows every job of a server."""
 
-    def __init__(self, hub: Hub, store: Store, blobs: Blobs, output: Path, told: Told) -> None:
-        """`told` is called on the loop's thread with each durable event and what is to be published."""
+    def __init__(self, hub: Hub, store: Store, blobs: Blobs, output: Callable[[str], Path], told: Told) -> None:
+        """`output` is the folder of an owner's results.
+
+        `told` is called on the loop's thread with each durable event and what is to be published.
+        """
         self.hub = hub
         self.store = store
         self.blobs = blobs
@@ -165,24 +168,25 @@ class Diary:
                 shape = {**encode(entry.item_shape()), "state": event.state}
                 return {"event": "item_finished", **shape, **entry.told, "seconds": event.seconds}
         if "files" in record:
-            record["files"] = self.names(record["files"])
+            record["files"] = self.names(entry, record["files"])
         if isinstance(event, JobFinished):
             record["outputs"], record["values"] = entry.outputs, entry.values
             record["files"] = entry.files
         encoded: dict[str, Any] = encode(record)
         return encoded
 
-    def names(self, files: Any) -> list[str]:
+    def names(self, entry: Entry, files: Any) -> list[str]:
         """Files as names in the output folder."""
         found = []
+        output = self.output(entry.row.owner)
         for file in map(Path, files):
-            inside = file.is_relative_to(self.output)
-            found.append(file.relative_to(self.output).as_posix() if inside else file.name)
+            inside = file.is_relative_to(output)
+            found.append(file.relative_to(output).as_posix() if inside else file.name)
         return found
 
     def _pictures(self, entry: Entry, event: StepEvent, shown: list[Shown]) -> list[dict[str, Any]]:
         if isinstance(event, Saved | AlreadySaved):
-            entry.files += [name for name in self.names(event.files) if name not in entry.files]
+            entry.files += [name for name in self.names(entry, event.files) if name not in entry.files]
         found = {}
         try:
             for one in shown:
@@ -272,7 +276,7 @@ class Diary:
 
     def _flash_preview(self, entry: Entry, path: str, message: bytes) -> None:
         if path not in entry.ended and not entry.finished_state:
-            self.hub.flash((entry.id, path, "preview"), message)
+            self.hub.flash((entry.id, path, "preview"), message, entry.row.owner)
 
     def _flush(self) -> None:
         with self._lock:
@@ -282,7 +286,7 @@ class Diary:
                 continue
             entry.progressed(event.path, event.done / event.total if event.total else 0.0)
             record = {**event.to_json(), **entry.told, "fraction": round((entry.parent or entry).fraction, 4)}
-            self.hub.flash((entry.id, event.path, "progress"), json.dumps(record, ensure_ascii=False))
+            self.hub.flash((entry.id, event.path, "progress"), json.dumps(record, ensure_ascii=False), entry.row.owner)
 
 
 def _plain_list(value: Any) -> bool:

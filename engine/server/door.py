@@ -3,7 +3,9 @@
 Host             must be a name of this machine that was allowed: a foreign page cannot rebind its name to us
 Origin           where the browser names one, it must be ours; `null` never is
 Sec-Fetch-Site   a browser that says the request comes from another site is believed
-token            in `Authorization: Bearer`, or as a cookie that the printed address sets once; else 401
+token            in `Authorization: Bearer`, or as a cookie that the printed address sets once; else 401. It says who
+                 it is: the owner of the machine, or a user
+rates            so many requests in a minute, and so many with a wrong token
 Content-Type     a body is JSON, or multipart where files are taken: no form of another page can write one
 """
 
@@ -11,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,15 +28,21 @@ from aiohttp.typedefs import Handler, Middleware
 from engine.errors import WeftError, fail
 from engine.places import write_atomic
 from engine.server.codec import decode, encode
+from engine.server.config import Config
+from engine.server.counts import Counts
+from engine.server.rates import Rates
 from engine.server.shapes import Failure, ProblemShape
+from engine.server.users import Users
 
 LOG = logging.getLogger("weft.server")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE = (hdrs.METH_GET, hdrs.METH_HEAD)
 OPEN = ("/healthz",)
+OWNER = web.RequestKey("weft_owner", str)
 STATUS = {
     "server.auth": 401,
     "server.origin": 403,
+    "server.forbidden": 403,
     "server.missing": 404,
     "server.method": 405,
     "server.conflict": 409,
@@ -88,10 +98,24 @@ def load_token(state: Path, rotate: bool = False) -> str:
 class Door:
     """The checks in front of every handler, as one middleware."""
 
-    def __init__(self, token: str, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        token: str,
+        hosts: Iterable[str] = (),
+        users: Users | None = None,
+        config: Config | None = None,
+        counts: Counts | None = None,
+    ) -> None:
         """`hosts` are the names, besides the loopback's, under which the server may be asked."""
+        config = config or Config()
         self.token = token
-        self.hosts = {name.lower() for name in (*LOOPBACK, *hosts)}
+        self.users = users
+        self.counts = counts
+        self.base = config.base_url.rstrip("/").lower()
+        own = split_host(urlsplit(self.base).netloc)[0] if self.base else ""
+        self.hosts = {name.lower() for name in (*LOOPBACK, *hosts, *([own] if own else []))}
+        self._requests = Rates(config.requests, "requests")
+        self._failures = Rates(config.failures, "requests without the right token")
         # The cookie is not the token: whoever reads a cookie cannot make a link of it.
         self.cookie = hashlib.sha256(b"weft cookie " + token.encode()).hexdigest()
 
@@ -115,51 +139,97 @@ class Door:
         navigates = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method in SAFE
         if site not in ("same-origin", "none") and not (navigates and not request.path.startswith(("/api", "/ws"))):
             raise fail("server.origin", "the request comes from another site", mend="use the server's own page")
-        if request.path not in OPEN and not self.known(request):
+        owner = self.known(request)
+        if owner is not None:
+            request[OWNER] = owner
+            self._count(request, owner)
+        elif request.path not in OPEN:
+            self._failures.take(request.remote or "")
             raise fail(
                 "server.auth",
                 "the token is missing or wrong",
                 mend="open the address that `weft serve` printed, or send Authorization: Bearer TOKEN",
             )
 
+    def _count(self, request: web.Request, owner: str) -> None:
+        """Users, and whoever comes over the network, are kept to a number of requests in a minute."""
+        if owner or not _is_loopback(request.remote):
+            self._requests.take(owner or f"{request.remote}")
+
     def _own(self, origin: str, host: str) -> bool:
+        if self.base and origin.lower() == self.base:
+            return True
         try:
             parts = urlsplit(origin)
         except ValueError:
             return False
         return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
-    def known(self, request: web.Request) -> bool:
-        """Does the request bring the token, or the cookie that stands for it? In constant time."""
+    def known(self, request: web.Request) -> str | None:
+        """Who brings a token, or the cookie that stands for it: a user, or (empty) the owner of the machine."""
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if given:
-            return scheme.lower() == "bearer" and same(given.strip(), self.token)
-        return same(request.cookies.get(self.cookie_name(request), ""), self.cookie)
+            return self._by_token(given.strip()) if scheme.lower() == "bearer" else None
+        cookie = request.cookies.get(self.cookie_name(request), "")
+        if same(cookie, self.cookie):
+            return ""
+        user = self.users.by_cookie(cookie) if self.users is not None and cookie else None
+        return user.name if user is not None else None
+
+    def _by_token(self, given: str) -> str | None:
+        if same(given, self.token):  # in constant time
+            return ""
+        user = self.users.by_token(given) if self.users is not None else None
+        return user.name if user is not None else None
+
+    def _cookie_of(self, owner: str) -> str:
+        return self.users.cookie(self.users.get(owner)) if owner and self.users is not None else self.cookie
 
     def enter(self, request: web.Request) -> web.Response | None:
         """`GET /?token=...`: set the cookie and go where it was asked for, without the token in the address."""
         given = request.query.get("token")
         if given is None or request.path.startswith(("/api", "/ws")) or request.method != hdrs.METH_GET:
             return None
-        if split_host(request.headers.get(hdrs.HOST, ""))[0] not in self.hosts or not same(given, self.token):
+        if split_host(request.headers.get(hdrs.HOST, ""))[0] not in self.hosts:
+            return None
+        owner = self._by_token(given)
+        if owner is None:
             return None
         reply = web.Response(status=303, headers={hdrs.LOCATION: str(request.rel_url.without_query_params("token"))})
         reply.set_cookie(
             self.cookie_name(request),
-            self.cookie,
+            self._cookie_of(owner),
             httponly=True,
             samesite="Strict",
-            secure=request.secure,
+            secure=request.secure or self.base.startswith("https:"),
             max_age=365 * 86_400,
             path="/",
         )
         return reply
+
+    def _tell(self, request: web.Request, status: int, seconds: float) -> None:
+        """Count and log a request: its path, but never its query, where a token may be."""
+        resource = request.match_info.route.resource
+        if self.counts is not None:
+            self.counts.request(resource.canonical if resource is not None else "none", request.method, status, seconds)
+        named = {"method": request.method, "path": request.path, "status": status, "owner": request.get(OWNER, "")}
+        LOG.debug("request", extra={**named, "seconds": round(seconds, 4)})
 
     def middleware(self) -> Middleware:
         """The checks, and one JSON form for whatever goes wrong."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            begun = time.perf_counter()
+            status = 500
+            try:
+                reply = await answered(request, handler)
+                status = reply.status
+                return reply
+            finally:
+                self._tell(request, status, time.perf_counter() - begun)
+
+        async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 entering = self.enter(request)
                 if entering is not None:
@@ -175,6 +245,13 @@ class Door:
                 return failure(fail("server.failed", "the server failed; its log says more"), request)
 
         return guard
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False
 
 
 def same(given: str, wanted: str) -> bool:

@@ -24,13 +24,18 @@ from engine.registry import Registry, load_registry
 from engine.server.blobs import Blobs
 from engine.server.book import Book
 from engine.server.config import Config
+from engine.server.counts import Counts
 from engine.server.desk import Sender
+from engine.server.door import OWNER
 from engine.server.hooks import Hooks, load_secret
 from engine.server.hub import Hub
 from engine.server.incoming import Incoming
 from engine.server.library import Library, templates_folder
 from engine.server.outside import Outside
+from engine.server.rates import Rates
 from engine.server.store import Store
+from engine.server.tracing import tracer_of
+from engine.server.users import Users, places_of
 from engine.session import Session
 
 LOG = logging.getLogger("weft.server")
@@ -50,7 +55,13 @@ class House:
     """The parts of one server; each is made on the loop's thread, or handed to it."""
 
     def __init__(
-        self, places: Places, make_session: MakeSession, *, warm: bool = True, config: Config | None = None
+        self,
+        places: Places,
+        make_session: MakeSession,
+        *,
+        warm: bool = True,
+        config: Config | None = None,
+        token: str = "",
     ) -> None:
         """Nothing is opened before `start`. `warm` imports torch once the engine is there."""
         self.config = config or Config()
@@ -64,6 +75,10 @@ class House:
         self.blobs = Blobs(places.state / "blobs")
         self.library = Library(places.workflows, beside)
         self.sockets: set[web.WebSocketResponse] = set()
+        self._token = token
+        self._users: Users | None = None
+        self.counts = Counts()
+        self.submissions = Rates(self.config.submissions, "jobs")
         self._store: Store | None = None
         self._session: Session | None = None
         self._book: Book | None = None
@@ -79,7 +94,18 @@ class House:
 
     def owner(self, request: web.Request) -> str:
         """Whose things a request means: a user's; empty for the owner of the machine."""
-        return ""
+        return str(request.get(OWNER, ""))
+
+    def only_owner(self, request: web.Request) -> None:
+        """Refuse a user."""
+        if self.owner(request):
+            raise fail("server.forbidden", "this is for the owner of the machine alone", mend="ask them")
+
+    async def allow(self, request: web.Request) -> None:
+        """A job in the address must be one of the user's own; of others nothing is told, not even that they exist."""
+        owner, id = self.owner(request), request.match_info.get("id")
+        if owner and id is not None and not await (await self.book()).belongs(id, owner):
+            raise fail("server.missing", f"there is no job '{id[:40]}'", mend="GET /api/jobs lists what there is")
 
     def sender(self, request: web.Request) -> Sender:
         """Who sent a request: `X-Weft-Client` names the program, which has its turns beside others."""
@@ -88,23 +114,34 @@ class House:
             raise fail("server.request", f"X-Weft-Client is up to {CLIENT_LENGTH} plain characters", mend="shorten it")
         return Sender(self.owner(request), client)
 
-    def places_of(self, request: web.Request, session: Session) -> Places:
+    def places_of(self, request: web.Request) -> Places:
         """The folders that a request means."""
-        return session.engine.places
+        return places_of(self.places, self.owner(request))
 
     def library_of(self, request: web.Request) -> Library:
         """The workflows that a request means."""
-        return self.library
+        owner = self.owner(request)
+        if not owner:
+            return self.library
+        return Library(self.places.home / "users" / owner / "workflows", self.library.templates)
 
     def incoming(self, request: web.Request) -> Incoming:
         """Where pictures that come along with a job are kept."""
-        return Incoming(self.places, self.outside if self.config.fetch else None)
+        return Incoming(self.places_of(request), self.outside if self.config.fetch else None)
+
+    @property
+    def users(self) -> Users:
+        """The users of this server."""
+        if self._users is None:
+            raise fail("server.busy", "the server is starting", mend="try again in a moment")
+        return self._users
 
     # -- start and end
 
     async def start(self) -> None:
         """Open the store, and begin to make the engine."""
         self._store = await asyncio.to_thread(Store, self.places.state / "jobs.sqlite")
+        self._users = Users(self._store, self.places, self._token, self.config)
         if self._store.moved is not None:
             LOG.error("the database of jobs was damaged; it was moved to %s", self._store.moved.name)
         self._opening = asyncio.create_task(self._open())
@@ -118,7 +155,8 @@ class House:
                 load_secret(self.places.state),
                 self.config.base_url.rstrip("/"),
             )
-            self._book = Book(self._session, self.hub, self.store, self.blobs, hooks, self.config.waiting)
+            self._book = Book(self._session, self.hub, self.store, self.blobs, hooks, self.users, self.config.waiting)
+            self._book.counts, self._book.tracing = self.counts, tracer_of(self.config.tracing)
             hooks.start()
             self.hub.publish({"event": "server_ready"})
         except WeftError as error:

@@ -35,9 +35,10 @@ Send = Callable[[Message], Awaitable[None]]
 class Client:
     """One listener: a queue of durable messages, a latest-wins lane of volatile ones, and the pump that sends both."""
 
-    def __init__(self, hub: Hub, hello: Mapping[str, Any], missed: list[str]) -> None:
+    def __init__(self, hub: Hub, hello: Mapping[str, Any], missed: list[str], owner: str = "") -> None:
         """Made by `Hub.join`."""
         self.hub = hub
+        self.owner = owner  # a user hears of what is theirs; the owner of the machine (empty) of everything
         self.previews = True
         self.too_slow = False
         self._durable: deque[str] = deque([json.dumps(hello), *missed])
@@ -56,6 +57,7 @@ class Client:
         self._bytes += len(text)
         if len(self._durable) > self.hub.queue or self._bytes > QUEUE_BYTES:
             self.too_slow = True
+            self.hub.cut += 1
             self._durable.clear()
             self._latest.clear()
             if self._pump is not None:
@@ -130,18 +132,19 @@ class Hub:
         self.seq = 0
         self.queue = queue
         self.clients: set[Client] = set()
-        self._ring: deque[tuple[int, str]] = deque(maxlen=ring)
+        self.cut = 0  # clients that did not read
+        self._ring: deque[tuple[int, str, str | None]] = deque(maxlen=ring)
 
-    def join(self, epoch: str = "", since: int | None = None) -> Client:
+    def join(self, epoch: str = "", since: int | None = None, owner: str = "") -> Client:
         """A new client; call it before the first await, so that it misses nothing."""
         missed: list[str] = []
         mode = "snapshot"
         oldest = self._ring[0][0] if self._ring else self.seq + 1
         if epoch == self.epoch and since is not None and oldest - 1 <= since <= self.seq:
             mode = "resumed"
-            missed = [text for seq, text in self._ring if seq > since]
+            missed = [text for seq, text, whose in self._ring if seq > since and concerns(owner, whose)]
         hello = {"event": "hello", "epoch": self.epoch, "seq": self.seq, "mode": mode}
-        client = Client(self, hello, missed)
+        client = Client(self, hello, missed, owner)
         self.clients.add(client)
         return client
 
@@ -154,24 +157,39 @@ class Hub:
         """Would anybody look at a preview? May be asked from any thread."""
         return any(client.previews for client in tuple(self.clients))
 
-    def publish(self, record: Mapping[str, Any], owner: str = "") -> int:
-        """Tell everyone; the event's number."""
+    def publish(self, record: Mapping[str, Any], owner: str | None = None) -> int:
+        """Tell everyone, or whom it concerns: a user and the owner of the machine, or (empty) the latter alone."""
         self.seq += 1
         text = json.dumps({**record, "seq": self.seq}, ensure_ascii=False)
-        self._ring.append((self.seq, text))
+        self._ring.append((self.seq, text, owner))
         for client in self.clients:
-            client.offer(text)
+            if concerns(client.owner, owner):
+                client.offer(text)
         return self.seq
 
-    def flash(self, key: tuple[str, ...], message: Message) -> None:
-        """Tell everyone who can follow; `key` begins with job and path."""
+    def tell(self, record: Mapping[str, Any], owner: str) -> None:
+        """Tell one user alone."""
+        self.seq += 1
+        text = json.dumps({**record, "seq": self.seq}, ensure_ascii=False)
         for client in self.clients:
-            client.flash(key, message)
+            if client.owner == owner:
+                client.offer(text)
+
+    def flash(self, key: tuple[str, ...], message: Message, owner: str | None = None) -> None:
+        """Tell everyone whom it concerns and who can follow; `key` begins with job and path."""
+        for client in self.clients:
+            if concerns(client.owner, owner):
+                client.flash(key, message)
 
     def forget(self, job: str, path: str = "") -> None:
         """Drop what was under way about a step or a job."""
         for client in self.clients:
             client.forget(job, path)
+
+
+def concerns(listener: str, whose: str | None) -> bool:
+    """Does an event concern a listener?"""
+    return whose is None or listener == "" or listener == whose
 
 
 def frame(kind: int, header: Mapping[str, Any], body: bytes) -> bytes:

@@ -44,6 +44,9 @@ async def accept(house: House, request: web.Request, body: JobRequest) -> web.St
     if body.webhook is not None:
         book.hooks.check(body.webhook)
     sender = house.sender(request)
+    if sender.owner:
+        house.submissions.take(sender.owner)
+        await asyncio.to_thread(house.users.check, sender.owner)  # before anything is fetched or kept for it
     body = await house.incoming(request).bring(body, book.session.engine.registry)
     return await reply_with(house, request, await book.submit(body, key_of(request), sender))
 
@@ -99,7 +102,7 @@ def _problem(shape: ProblemShape) -> Problem:
 @route("GET", "/api/jobs", Jobs)
 async def list_jobs(house: House, request: web.Request) -> Jobs:
     """What runs, what waits in its order, and what ended lately."""
-    return Jobs((await house.book()).recent())
+    return Jobs((await house.book()).recent(house.owner(request)))
 
 
 @route("GET", "/api/jobs/{id}", JobShape)
@@ -131,15 +134,16 @@ async def finish_job(house: House, request: web.Request, body: FinishRequest) ->
 @route("POST", "/api/jobs/{id}/move", JobShape, takes=MoveRequest)
 async def move_job(house: House, request: web.Request, body: MoveRequest) -> JobShape:
     """Give a queued job another place; 0 is next."""
-    return await (await house.book()).move(request.match_info["id"], body.position)
+    return await (await house.book()).move(request.match_info["id"], body.position, house.owner(request))
 
 
 @route("POST", "/api/queue", Queue, takes=QueueRequest)
 async def queue(house: House, request: web.Request, body: QueueRequest) -> Queue:
     """Pause (what runs goes on), go on, or cancel all that waits."""
     book = await house.book()
-    await book.set_queue(body.paused, body.clear)
-    return Queue(book.paused, book.open_jobs())
+    owner = house.owner(request)
+    await book.set_queue(body.paused, body.clear, owner)
+    return Queue(book.paused, book.open_jobs(owner))
 
 
 @route("GET", "/api/history", Jobs, query={"before": float, "limit": int})
@@ -148,7 +152,7 @@ async def history(house: House, request: web.Request) -> Jobs:
     from engine.server.entry import shape_of
 
     limit = min(max(asked(request, "limit", int, 50), 1), 200)
-    rows = await asyncio.to_thread(house.store.history, asked(request, "before", float), limit)
+    rows = await asyncio.to_thread(house.store.history, asked(request, "before", float), limit, house.owner(request))
     counts = await asyncio.to_thread(house.store.counts, [row.id for row in rows])
     return Jobs([replace(shape_of(row), counts=counts.get(row.id)) for row in rows])
 
@@ -158,12 +162,14 @@ async def forget(house: House, request: web.Request) -> Jobs:
     """Forget a finished job, and the pictures that no other job holds. Saved files stay."""
     book = await house.book()
     id = request.match_info["id"]
+    row = await asyncio.to_thread(house.store.get, id)
+    owner = row.owner if row is not None else ""
     job = await book.find(id)
     if job.finished is None:
         raise fail("server.conflict", "the job is not over yet", mend="cancel it first")
     await asyncio.to_thread(_forget, house, id)
     book.entries.pop(id, None)
-    house.hub.publish({"event": "job_deleted", "job": id})
+    house.hub.publish({"event": "job_deleted", "job": id}, owner)
     return Jobs([])
 
 

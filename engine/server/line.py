@@ -42,9 +42,10 @@ class Line:
         """A job waits no more."""
         self.jobs.remove(entry)
 
-    def clear(self) -> list[Entry]:
-        """Nobody waits any more; who did."""
-        cleared, self.jobs = self.jobs, []
+    def clear(self, owner: str = "") -> list[Entry]:
+        """Nobody (or none of a user's jobs) waits any more; who did."""
+        cleared = [entry for entry in self.jobs if owner in ("", entry.row.owner)]
+        self.jobs = [entry for entry in self.jobs if entry not in cleared]
         return cleared
 
     def next(self) -> Entry | None:

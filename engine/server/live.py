@@ -23,7 +23,7 @@ async def live(house: House, request: web.Request) -> web.StreamResponse:
 
     A client may send `{"previews": false}` when it shows none: then none are decoded for it.
     """
-    client = house.hub.join(request.query.get("epoch", ""), asked(request, "since", int))
+    client = house.hub.join(request.query.get("epoch", ""), asked(request, "since", int), house.owner(request))
     try:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False)
         await socket.prepare(request)

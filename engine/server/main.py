@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import ipaddress
 import os
 import signal
 import socket as sockets
+import ssl
 import sys
 import webbrowser
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -37,14 +40,18 @@ class Address:
     host: str
     port: int
     token: str
+    scheme: str = "http"
+    base_url: str = ""  # what was said to be its address
 
     @property
     def base(self) -> str:
         """`http://127.0.0.1:8118`."""
+        if self.base_url:
+            return self.base_url
         name = f"[{self.host}]" if ":" in self.host else self.host
         if self.host in ("0.0.0.0", "::"):
             name = "localhost"
-        return f"http://{name}:{self.port}"
+        return f"{self.scheme}://{name}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -94,27 +101,89 @@ class Server:
 
     async def __aenter__(self) -> Address:
         token = self.token or load_token(self.places.state)
+        context = encryption(self.config)
+        base = base_of(self.config.base_url)
         socket = listen(self.host, self.port)
         port = int(socket.getsockname()[1])
         try:
-            self.house = House(self.places, self.make_session, warm=self.warm, config=self.config)
+            self.house = House(self.places, self.make_session, warm=self.warm, config=self.config, token=token)
             await self.house.start()
-            names = (*self.hosts, *([] if self.host in ("0.0.0.0", "::") else [self.host]))
-            app = application(self.house, Door(token, names))
+            names = (
+                *self.hosts,
+                *self.config.allow_hosts,
+                *([] if self.host in ("0.0.0.0", "::") else [self.host]),
+                *(lan_names() if self.config.lan else ()),
+            )
+            app = application(self.house, Door(token, names, self.house.users, self.config, self.house.counts))
             self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN)
             await self._runner.setup()
-            await web.SockSite(self._runner, socket).start()
+            await web.SockSite(self._runner, socket, ssl_context=context).start()
         except BaseException:
             socket.close()
             await self.__aexit__()
             raise
-        return Address(self.host, port, token)
+        shown = lan_address() or self.host if self.config.lan else self.host
+        return Address(shown, port, token, "https" if context is not None else "http", base)
 
     async def __aexit__(self, *exc: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
         if self.house is not None:
             await self.house.close()
+
+
+def encryption(config: Config) -> ssl.SSLContext | None:
+    """TLS with the certificate that the config names; None without one."""
+    if not config.tls_cert and not config.tls_key:
+        return None
+    if not (config.tls_cert and config.tls_key):
+        raise fail("config.wrong", "a certificate and its key belong together", mend="--tls-cert FILE --tls-key FILE")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        why = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
+        raise fail(
+            "config.wrong", f"the certificate cannot be used: {why}", file=config.tls_cert, mend="give PEM files"
+        ) from None
+    return context
+
+
+def base_of(url: str) -> str:
+    """The address by which others know the server, checked; empty for none."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        message = f"--base-url {url[:80]}: it must be http(s)://NAME, with a port but no path"
+        raise fail("config.wrong", message, mend="--base-url https://weft.example")
+    return url.rstrip("/")
+
+
+def lan_address() -> str:
+    """This machine's address in the local network; empty without one."""
+    with contextlib.suppress(OSError), sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent: the system only says which way it would go
+        return str(probe.getsockname()[0])
+    return ""
+
+
+def lan_names() -> list[str]:
+    """The names by which the local network may know this machine."""
+    name = sockets.gethostname().lower()
+    return [one for one in (lan_address(), name, f"{name.partition('.')[0]}.local") if one]
+
+
+def qr(url: str) -> str:
+    """An address as a QR code of half blocks, for a terminal; empty where segno is not installed."""
+    try:
+        import segno
+    except ImportError:
+        return ""
+    stream = io.StringIO()
+    segno.make(url, error="l", micro=False).terminal(out=stream, border=2, compact=True)
+    return stream.getvalue()
 
 
 def listen(host: str, port: int | None) -> sockets.socket:

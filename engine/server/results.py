@@ -19,15 +19,16 @@ from engine.workflow.changes import differences
 async def graph(house: House, request: web.Request) -> GraphShape:
     """The exact workflow that made a result, with every value and seed as it ran; of an `item`, with its own."""
     ref = ResultRef(request.match_info["id"], asked(request, "item", int))
-    return GraphShape(to_json(await asyncio.to_thread(_find, house, ref)))
+    return GraphShape(to_json(await asyncio.to_thread(_find, house, ref, house.owner(request))))
 
 
 @route("POST", "/api/diff", Diff, takes=DiffRequest)
 async def diff(house: House, request: web.Request, body: DiffRequest) -> Diff:
     """In what two results (or workflows) differ: nodes, inputs, wires; layout aside."""
+    owner = house.owner(request)
 
     def compare() -> list[ChangeShape]:
-        found = differences(_find(house, body.a), _find(house, body.b))
+        found = differences(_find(house, body.a, owner), _find(house, body.b, owner))
         return [ChangeShape(change.what, change.before, change.after) for change in found]
 
     return Diff(await asyncio.to_thread(compare))
@@ -39,15 +40,16 @@ async def value_trail(house: House, request: web.Request, body: TrailRequest) ->
     session = await house.session()
     workflow = from_json(body.workflow)
     workflow = workflow.with_defaults(body.parameters).with_parameters(body.parameters)
-    points = await asyncio.to_thread(trail, house.store, session.engine.registry, workflow, body.to)
+    registry, owner = session.engine.registry, house.owner(request)
+    points = await asyncio.to_thread(trail, house.store, registry, workflow, body.to, owner)
     return Trail(points)
 
 
-def _find(house: House, ref: ResultRef) -> Workflow:
+def _find(house: House, ref: ResultRef, owner: str) -> Workflow:
     if ref.workflow is not None:
         return from_json(ref.workflow)
     row = house.store.get(ref.job or "")
-    if row is None:
+    if row is None or owner not in ("", row.owner):
         raise fail("server.missing", f"there is no job '{(ref.job or '')[:40]}'", mend="GET /api/jobs lists them")
     items = house.store.items(row.id)
     if ref.item is None:

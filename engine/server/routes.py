@@ -12,8 +12,9 @@ from aiohttp import hdrs, web
 from engine.errors import Problem, WeftError, fail
 from engine.graph import check as check_graph
 from engine.graph import flow_specs
+from engine.places import Places
 from engine.registry import Registry
-from engine.server import content, endpoint, forecast, jobs, live, results, tabs  # noqa: F401  their routes
+from engine.server import content, endpoint, forecast, jobs, live, metrics, results, tabs  # noqa: F401  their routes
 from engine.server.codec import decode, encode
 from engine.server.house import House
 from engine.server.routing import ROUTES, install, route
@@ -40,6 +41,7 @@ from engine.workflow import from_json
 __all__ = ["ROUTES", "install"]
 
 MAX_SETTINGS = 256 * 2**10
+OWN = ("queue.", "user.")  # names that the server keeps for itself
 
 
 @route("GET", "/healthz", Health, open=True)
@@ -52,6 +54,7 @@ async def health(house: House, request: web.Request) -> Health:
 async def state(house: House, request: web.Request) -> State:
     """The snapshot to start from: machine, queue, settings, and the number of the last event in it."""
     book = await house.book()
+    owner = house.owner(request)
     found = await asyncio.to_thread(house.store.settings)
     numerics = book.session.engine.numerics
     # No await from here on: epoch, number and queue belong to one moment.
@@ -60,8 +63,9 @@ async def state(house: House, request: web.Request) -> State:
         epoch=house.hub.epoch,
         seq=house.hub.seq,
         numerics=Machine(numerics.device, numerics.dtype, numerics.threads),
-        queue=Queue(book.paused, book.open_jobs()),
-        settings=_public(found),
+        queue=Queue(book.paused, book.open_jobs(owner)),
+        settings=_public(found, owner),
+        user=owner or None,
     )
 
 
@@ -69,26 +73,38 @@ async def state(house: House, request: web.Request) -> State:
 async def settings(house: House, request: web.Request) -> Settings:
     """What is remembered for everyone who opens the editor."""
     found = await asyncio.to_thread(house.store.settings)
-    return Settings(_public(found))
+    return Settings(_public(found, house.owner(request)))
 
 
 @route("PUT", "/api/settings", Settings, takes=Settings)
 async def set_settings(house: House, request: web.Request, body: Settings) -> Settings:
     """Change some of them; null forgets one."""
     for name, value in body.settings.items():
-        if not name or len(name) > 100 or name.startswith("queue."):
+        if not name or len(name) > 100 or name.startswith(OWN):
             raise fail("server.request", f"'{name[:40]}' cannot be a setting's name", mend="choose another")
         if len(json.dumps(value)) > MAX_SETTINGS:
             raise fail("server.limit", f"'{name}' is too long", mend="keep less in it")
-    await asyncio.to_thread(house.store.set_settings, body.settings)
-    house.hub.publish({"event": "settings_changed", "settings": body.settings})
+    owner = house.owner(request)
+    await asyncio.to_thread(
+        house.store.set_settings, {_prefix(owner) + name: value for name, value in body.settings.items()}
+    )
+    if owner:
+        house.hub.tell({"event": "settings_changed", "settings": body.settings}, owner)
+    else:
+        house.hub.publish({"event": "settings_changed", "settings": body.settings}, "")
     found = await asyncio.to_thread(house.store.settings)
-    return Settings(_public(found))
+    return Settings(_public(found, house.owner(request)))
 
 
-def _public(found: dict[str, Any]) -> dict[str, Any]:
-    """The settings of people, without the server's own."""
-    return {name: value for name, value in found.items() if not name.startswith("queue.")}
+def _prefix(owner: str) -> str:
+    return f"user.{owner}." if owner else ""
+
+
+def _public(found: dict[str, Any], owner: str) -> dict[str, Any]:
+    """The settings of one person, without the server's own."""
+    prefix = _prefix(owner)
+    mine = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+    return mine if owner else {name: value for name, value in mine.items() if not name.startswith(OWN)}
 
 
 # --- nodes ---------------------------------------------------------------------------------------------------------
@@ -158,7 +174,7 @@ async def choices(house: House, request: web.Request) -> ChoiceList:
     if item is None:
         raise fail("server.missing", "there is no such input", mend="give node=TYPE and input=NAME")
 
-    return ChoiceList(await asyncio.to_thread(endpoint.choices_of, item, house.places_of(request, session)))
+    return ChoiceList(await asyncio.to_thread(endpoint.choices_of, item, house.places_of(request)))
 
 
 # --- check and plan ------------------------------------------------------------------------------------------------
@@ -187,13 +203,13 @@ async def plan(house: House, request: web.Request, body: PlanRequest) -> Planned
     """What would run now, why and for how long. A workflow that cannot be bound has no steps, but its problems."""
     session = await house.session()
     try:
-        return await asyncio.to_thread(_plan, session, body)
+        return await asyncio.to_thread(_plan, session, body, house.places_of(request) if house.owner(request) else None)
     except WeftError as error:
         return Planned([], [_shape(problem) for problem in error.problems], [], {})
 
 
-def _plan(session: Session, body: PlanRequest) -> Planned:
-    made, drawn = session.foresee(from_json(body.workflow), body.parameters, body.targets)
+def _plan(session: Session, body: PlanRequest, places: Places | None) -> Planned:
+    made, drawn = session.foresee(from_json(body.workflow), body.parameters, body.targets, places=places)
     return Planned(
         [decode(PlanStepShape, _listed(step.to_json())) for step in made.steps],
         [_shape(problem) for problem in made.problems],

@@ -71,7 +71,9 @@ def _handler(one: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse
         if unknown:
             known = ", ".join(one.query) or "none"
             raise fail("server.request", f"there is no query '{unknown[0][:40]}'", mend=f"known are: {known}")
-        args: list[Any] = [House.of(request), request]
+        house = House.of(request)
+        await house.allow(request)
+        args: list[Any] = [house, request]
         if one.form and request.content_type == "multipart/form-data":
             args.append(None)
         elif one.takes is not None:

@@ -198,6 +198,7 @@ class State:
     numerics: Machine
     queue: Queue
     settings: Json
+    user: str | None = None
 
 
 @dataclass(frozen=True)

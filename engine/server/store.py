@@ -304,11 +304,12 @@ class Store:
         order = "ORDER BY state = 'queued', place, created"
         return self._rows(f"WHERE state IN ('queued', 'running', 'interrupted') AND finished IS NULL {order}", ())
 
-    def history(self, before: float | None, limit: int) -> list[Row]:
-        """Finished jobs, newest first."""
+    def history(self, before: float | None, limit: int, owner: str = "") -> list[Row]:
+        """Finished jobs, newest first; of a user, what is theirs."""
+        mine, values = ("AND owner=?", (owner,)) if owner else ("", ())
         return self._rows(
-            "WHERE finished IS NOT NULL AND finished < ? ORDER BY finished DESC LIMIT ?",
-            (before if before is not None else 1e18, limit),
+            f"WHERE finished IS NOT NULL AND finished < ? {mine} ORDER BY finished DESC LIMIT ?",
+            (before if before is not None else 1e18, *values, limit),
         )
 
     def counts(self, jobs: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -321,9 +322,10 @@ class Store:
                     found[job] = counted
         return found
 
-    def like(self, shape: str, limit: int) -> list[Row]:
+    def like(self, shape: str, limit: int, owner: str = "") -> list[Row]:
         """Jobs whose graph has this form, newest first; also those of an older Weft, whose form is not known."""
-        return self._rows("WHERE shape IN (?, '') ORDER BY created DESC LIMIT ?", (shape, limit))
+        mine, values = ("AND owner=?", (owner,)) if owner else ("", ())
+        return self._rows(f"WHERE shape IN (?, '') {mine} ORDER BY created DESC LIMIT ?", (shape, *values, limit))
 
     def delete(self, id: str) -> list[str]:
         """Forget a job; the pictures that nobody holds any more."""

@@ -42,7 +42,7 @@ def shape_of_graph(workflow: Workflow) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def trail(store: Store, registry: Registry, workflow: Workflow, target: str) -> list[TrailPoint]:
+def trail(store: Store, registry: Registry, workflow: Workflow, target: str, owner: str = "") -> list[TrailPoint]:
     """Earlier results whose graph is equal but for one input, newest first, one for each value of it.
 
     A seed that is `"random"` in the workflow is equal to every seed: it would have been another anyway.
@@ -54,7 +54,7 @@ def trail(store: Store, registry: Registry, workflow: Workflow, target: str) -> 
     wanted = _values(workflow, known)
     points: list[TrailPoint] = []
     seen: set[str] = set()
-    for row in store.like(shape_of_graph(workflow.settled()), LOOK):
+    for row in store.like(shape_of_graph(workflow.settled()), LOOK, owner):
         if row.shape == "" and shape_of_graph(from_json(row.resolved)) != shape_of_graph(workflow.settled()):
             continue
         base = _values(graph_of(row, stop=False), known)

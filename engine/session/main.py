@@ -126,6 +126,7 @@ class Session:
         targets: Sequence[str] | None = None,
         *,
         again: bool = False,
+        places: Places | None = None,
     ) -> tuple[Plan, dict[str, int]]:
         """The plan, and the seeds that the next run will have, by `node.input`."""
         frontier, drawn = self.look(workflow, parameters, targets, again=again)
@@ -142,7 +143,7 @@ class Session:
         """The living plan that `foresee` makes a picture of, and the seeds of the next run."""
         workflow, graph, drawn = self.prepare(workflow, parameters)
         setting = self.engine.setting(
-            nonce="plan", flow=flow_name(workflow), again=again, places=self._places(workflow)
+            nonce="plan", flow=flow_name(workflow), again=again, places=places or self._places(workflow)
         )
         return Frontier(graph, setting, targets), drawn
 

@@ -1,6 +1,7 @@
 """A real server on a loopback port for each test, with the toys as its nodes."""
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Servers:
         thread = threading.Thread(target=loop.run_forever, daemon=True)
         thread.start()
         address = asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(20)
-        client = Client(address.url, timeout=20)
+        client = Client(dataclasses.replace(address, base_url="").url, timeout=20)
         client.__enter__()
         self.running.append(Running(server, address, loop, thread, client, sessions))
         return self.running[-1]

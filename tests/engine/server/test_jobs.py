@@ -110,7 +110,7 @@ def test_exactly_one_terminal_event_and_the_history_is_readable_before_it(weft, 
                 assert event["state"] == "failed" and event["problems"][0]["code"] == "node.raised"
                 break
     time.sleep(0.1)
-    numbers = running.do(lambda: [json.loads(text) for _, text in running.server.house.hub._ring])
+    numbers = running.do(lambda: [json.loads(text) for _, text, _ in running.server.house.hub._ring])
     assert [e["event"] for e in numbers if e.get("job") == job.id].count("job_finished") == 1
 
 
