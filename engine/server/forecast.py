@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.errors import WeftError
+from engine.places import Places
 from engine.plan import Frontier
 from engine.server import items
 from engine.server.codec import decode
@@ -62,10 +63,11 @@ class Tally:
 async def forecast(house: House, request: web.Request, body: JobRequest) -> Forecast:
     """What `POST /api/jobs` with this body would run: items, denoise steps, seconds; what is shared counted once."""
     session = await house.session()
-    return await asyncio.to_thread(_forecast, session, body)
+    places = house.places_of(request) if house.owner(request) else None
+    return await asyncio.to_thread(_forecast, session, body, places)
 
 
-def _forecast(session: Session, body: JobRequest) -> Forecast:
+def _forecast(session: Session, body: JobRequest, places: Places | None) -> Forecast:
     workflow = from_json(body.workflow)
     values = {**body.set, **body.parameters}
     try:
@@ -79,17 +81,21 @@ def _forecast(session: Session, body: JobRequest) -> Forecast:
     except WeftError as error:
         return Forecast(0, 0, 0, 0, 0, 0, None, [decode(ProblemShape, one.to_json()) for one in error.problems])
     own = [{**stop, **item.set} for item in found]
-    return _count(session, base, own, targets)
+    return _count(session, base, own, targets, places)
 
 
 def _count(
-    session: Session, base: Workflow, own: Sequence[Mapping[str, Any]], targets: Sequence[str] | None
+    session: Session,
+    base: Workflow,
+    own: Sequence[Mapping[str, Any]],
+    targets: Sequence[str] | None,
+    places: Places | None,
 ) -> Forecast:
     tally = Tally()
     problems: list[ProblemShape] = []
     for values in own[:LOOK]:
         try:
-            frontier, _ = session.look(base.with_parameters(values), None, targets)
+            frontier, _ = session.look(base.with_parameters(values), None, targets, places=places)
         except WeftError as error:
             problems += [decode(ProblemShape, one.to_json()) for one in error.problems]
             continue

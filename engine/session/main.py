@@ -129,7 +129,7 @@ class Session:
         places: Places | None = None,
     ) -> tuple[Plan, dict[str, int]]:
         """The plan, and the seeds that the next run will have, by `node.input`."""
-        frontier, drawn = self.look(workflow, parameters, targets, again=again)
+        frontier, drawn = self.look(workflow, parameters, targets, again=again, places=places)
         return frontier.snapshot(), drawn
 
     def look(
@@ -139,6 +139,7 @@ class Session:
         targets: Sequence[str] | None = None,
         *,
         again: bool = False,
+        places: Places | None = None,
     ) -> tuple[Frontier, dict[str, int]]:
         """The living plan that `foresee` makes a picture of, and the seeds of the next run."""
         workflow, graph, drawn = self.prepare(workflow, parameters)
