@@ -1,9 +1,9 @@
 # Weft in a container. Models come in at /models (read-only), results go out at /output, everything else that is kept
-# (state, workflows, users) at /home/weft/weft. See docs/server.md.
+# (state, workflows, users) at /weft. See docs/server.md.
 #
 #   docker build -t weft .
 #   docker run --rm --gpus all -p 127.0.0.1:8118:8118 -v "$PWD/models:/models:ro" -v weft-output:/output \
-#       -v weft-home:/home/weft/weft weft
+#       -v weft-home:/weft weft
 
 FROM python:3.12-slim AS build
 WORKDIR /src
@@ -16,16 +16,16 @@ COPY . .
 RUN pip install --no-cache-dir --constraint constraints.txt .
 
 FROM python:3.12-slim
-RUN useradd --uid 10001 --create-home weft \
-    && mkdir -p /models /output /home/weft/weft \
-    && chown weft:weft /output /home/weft/weft
+RUN useradd --uid 10001 --home-dir /weft --create-home weft \
+    && mkdir -p /models /output \
+    && chown weft:weft /output
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
-    WEFT_HOME=/home/weft/weft \
+    WEFT_HOME=/weft \
     PYTHONUNBUFFERED=1
 USER weft
-WORKDIR /home/weft
-VOLUME ["/models", "/output", "/home/weft/weft"]
+WORKDIR /weft
+VOLUME ["/models", "/output", "/weft"]
 EXPOSE 8118
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
