@@ -23,6 +23,7 @@ from engine.node import node
 from engine.packs import GROUP
 from engine.registry import load_registry
 from engine.run import Leasable, Run, State
+from engine.server.config import KEYS
 from engine.workflow import links, parse, read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -349,7 +350,7 @@ def test_what_is_named_exists():
             if not re.fullmatch(r"[a-z_]+\.[a-z_]+", code) or code.endswith((".py", ".md", ".json", ".png", ".txt")):
                 continue
             group = code.partition(".")[0]
-            known = code in CODES or code in registry().nodes or code in services
+            known = code in CODES or code in registry().nodes or code in services or code in KEYS
             if (
                 group in groups | chapters
                 and group != "node"
