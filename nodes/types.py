@@ -263,6 +263,8 @@ class Denoiser:
     @property
     def ranged(self) -> bool:
         """Does an adapter or a patch act in a part of the steps only?"""
+        if any(getattr(patch, "ranged", False) for patch in self.patches):
+            return True
         return any(_range(one) != (0.0, 1.0) for one in (*self.adapters, *self.patches))
 
     @property
@@ -279,9 +281,19 @@ class Denoiser:
             replace(one, strength=one.strength if acts(one.start, one.end) else 0.0, start=0.0, end=1.0)
             for one in self.adapters
         )
-        patches = (one for one in self.patches if acts(*_range(one)))
-        patches = (one if _range(one) == (0.0, 1.0) else replace(one, start=0.0, end=1.0) for one in patches)
+        patches: list[Any] = []
+        for one in self.patches:
+            if hasattr(one, "acting"):  # several things in one, each with its own range
+                found = one.acting(acts)
+                patches += [] if found is None else [found]
+            elif acts(*_range(one)):
+                patches.append(one if _range(one) == (0.0, 1.0) else replace(one, start=0.0, end=1.0))
         return replace(self, adapters=adapters, patches=tuple(patches))
+
+    def ranges(self) -> set[tuple[float, float]]:
+        """All ranges that something on it has."""
+        things = (*self.adapters, *(item for patch in self.patches for item in getattr(patch, "items", (patch,))))
+        return {_range(one) for one in things}
 
     def with_patch(self, patch: Patch) -> Denoiser:
         """The same denoiser with a third party's patch; its frozen fields become part of the key."""
@@ -617,7 +629,8 @@ class Upscaler:
 class ControlItem:
     """One ControlNet in use: its hint picture, strength and range of steps (fractions).
 
-    `vae` for nets that read the hint as latents (Stable Diffusion 3's).
+    `vae` for nets that read the hint as latents (those of DiTs); `mode` what the hint shows, for nets that were trained
+    on several kinds (-1: on one); `guess`: it steers the positive side alone, its coarse layers most.
     """
 
     net: ControlNet
@@ -626,6 +639,8 @@ class ControlItem:
     start: float = 0.0
     end: float = 1.0
     vae: VAE | None = None
+    mode: int = -1
+    guess: bool = False
 
 
 @socket(colour="#79c48d", recipe=True)
@@ -639,6 +654,65 @@ class Control:
     def facts(self) -> Facts:
         """Family of the first net."""
         return self.items[0].net.facts if self.items else NO_FACTS
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """A CLIP image encoder; `size` is the side of the pictures it sees, in pixels."""
+
+    base: Weights
+    size: int = 224
+
+    @property
+    def weights(self) -> str:
+        """The id under which the module is kept."""
+        return self.base.id
+
+    def build(self, device: str, dtype: str) -> Any:
+        """Load the encoder (engine use: nodes lease)."""
+        from nodes.families.ip_adapter import build_encoder
+
+        return build_encoder(self, device, dtype)
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        """Nothing is ever attached to an image encoder."""
+        return _nothing
+
+
+@socket(colour="#c9965a", recipe=True)
+@dataclass(frozen=True)
+class IPAdapter:
+    """An IP-Adapter's weights, the image encoder it was trained with, and the family it was made for.
+
+    `plus`: it reads the encoder's patches (the hidden states before the last layer), not the one embedding.
+    """
+
+    base: Weights
+    encoder: ImageEncoder
+    family: str
+    plus: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        """Family."""
+        return {"family": self.family}
+
+
+@socket(colour="#d9b36a", recipe=True)
+@dataclass(frozen=True)
+class ImagePrompt:
+    """Pictures as an IP-Adapter reads them: float32 [1, pictures, width] or [1, pictures, tokens, width].
+
+    `negative` is an empty picture's, of the same shape: what the unconditional side sees.
+    """
+
+    embeds: Tensor
+    negative: Tensor
+
+    @classmethod
+    def outline(cls, ref: Ref) -> ImagePrompt:
+        """The prompt that an encoder will give, its tensors not there yet."""
+        return cls(ref.part("embeds"), ref.part("negative"))
 
 
 def plain(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

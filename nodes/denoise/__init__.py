@@ -244,11 +244,11 @@ def _hints(
 
 
 def _encoded(run: Run, vae: VAE, net: Any, hint: torch.Tensor) -> torch.Tensor:
-    """A hint picture as the latents that a ControlNet of Stable Diffusion 3 reads; some were trained without shift."""
-    shift = 0.0 if net.config.force_zeros_for_pooled_projection else vae.shift
+    """A hint picture as the latents that a DiT's ControlNet reads; some of SD 3's were trained without shift."""
+    shift = 0.0 if getattr(net.config, "force_zeros_for_pooled_projection", False) else vae.shift
     with run.lease(vae) as module:
         like = next(module.parameters())
-        z = module.encode((2.0 * hint - 1.0).to(like)).latent_dist.mode()
+        z = module.encode((2.0 * hint - 1.0).to(like).contiguous()).latent_dist.mode()
     latents: torch.Tensor = (z - shift) * vae.scale
     return latents.to(hint)
 

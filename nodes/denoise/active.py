@@ -110,7 +110,10 @@ def active(**inputs: Any) -> tuple[Any, ...]:
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
             yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area, one.framing) for one in found)
-        yield tuple((one.net, one.image, one.strength, one.vae) for one in control_at(control, index, total))
+        yield tuple(
+            (one.net, one.image, one.strength, one.vae, one.mode, one.guess)
+            for one in control_at(control, index, total)
+        )
         if model.ranged:
             now = at_step(model, index, total)
             yield tuple(one for one in now.adapters if one.strength != 0), now.patches

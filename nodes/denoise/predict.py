@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.denoise.active import control_at, entries_at, guided_at
 from nodes.families.base import Family
+from nodes.families.ip_adapter import SIDES
 from nodes.types import Conditioning, Control, ControlItem, Entry, Guidance
 
 if TYPE_CHECKING:
@@ -34,29 +35,68 @@ class Model:
     texts: dict[tuple[int, ...], tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def forward(
-        self, x: torch.Tensor, t: torch.Tensor, entries: Sequence[Entry], items: Sequence[ControlItem]
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        entries: Sequence[Entry],
+        items: Sequence[ControlItem],
+        against: Sequence[Entry] = (),
     ) -> list[torch.Tensor]:
-        """One forward over `entries`, in their order along the batch: a prediction [batch, channel, h, w] for each."""
+        """One forward over `entries`, in their order along the batch: a prediction [batch, channel, h, w] for each.
+
+        `against` are those of the negative side, which a ControlNet in guess mode does not steer.
+        """
         import torch
 
         text, pooled, sizes = self._text(entries, x)
         many = torch.cat([x] * len(entries)) if len(entries) > 1 else x  # (entries * batch, channel, h, w)
-        count = many.shape[0]
-        controls = [(item, net, _repeat(hint, count)) for item, net, hint in self.controls if item in items]
+        count, sides = many.shape[0], _sides(entries, against)
+        batch = count // len(entries)
+        # What a T2I-Adapter sees depends on nothing else, so it looks once for the whole batch.
+        controls = [
+            (item, net, hint if hasattr(net, "adapter") and not self.alone else _repeat(hint, count))
+            for item, net, hint in self.controls
+            if item in items
+        ]
         beside = None if self.beside is None else _repeat(self.beside, count)
         outs = []
-        for part in [slice(index, index + 1) for index in range(count)] if self.alone else [slice(None)]:
+        parts = [(slice(None), sides)]
+        if self.alone:
+            parts = [(slice(row, row + 1), [sides[row // batch]]) for row in range(count)]
+        for part, pro in parts:
             pool, size = (None if one is None else one[part] for one in (pooled, sizes))
             words = text[part]
             some, residuals = many[part], None
             for item, net, hints in controls:
-                more = self.family.control(net, some, t, words, pool, hints[part], item.strength, size)
-                residuals = more if residuals is None else self.family.add_residuals(residuals, more)
+                more = self._steer(item, net, t, (some, words, pool, hints[part], size), pro)
+                if more is not None:
+                    residuals = more if residuals is None else self.family.add_residuals(residuals, more)
             if beside is not None:
                 some = torch.cat([some, beside[part]], dim=1)
-            outs.append(self.family.predict(self.module, some, t, words, pool, residuals, self.scale, size))
+            told = SIDES.set(tuple(pro))
+            try:
+                outs.append(self.family.predict(self.module, some, t, words, pool, residuals, self.scale, size))
+            finally:
+                SIDES.reset(told)
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
         return list(out.chunk(len(entries)))
+
+    def _steer(self, item: ControlItem, net: Any, t: torch.Tensor, given: tuple[Any, ...], pro: list[bool]) -> Any:
+        """A ControlNet's residuals; in guess mode of the positive entries alone, zeros for the others."""
+        import torch
+
+        x = given[0]
+        if not item.guess or all(pro):
+            x, text, pooled, hint, sizes = given
+            return self.family.control(net, x, t, text, pooled, hint, item.strength, sizes, item)
+        if not any(pro):
+            return None
+        batch = x.shape[0] // len(pro)
+        rows = torch.cat([torch.arange(i * batch, (i + 1) * batch, device=x.device) for i, on in enumerate(pro) if on])
+        picked: list[Any] = [None if one is None else one[rows] if len(one) == len(x) else one for one in given]
+        x, text, pooled, hint, sizes = picked
+        found = self.family.control(net, x, t, text, pooled, hint, item.strength, sizes, item)
+        return _spread(found, rows, batch * len(pro))
 
     def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any, Any]:
         """Embeddings, pooled and sizes of these entries for the whole batch, made once."""
@@ -75,6 +115,22 @@ class Model:
             )
             self.texts[key] = (text, torch.cat(pools) if pools else None, told)
         return self.texts[key]
+
+
+def _sides(entries: Sequence[Entry], against: Sequence[Entry]) -> list[bool]:
+    """Which entries are of the positive side. By identity: their tensors have no one answer to `==`."""
+    return [not any(entry is other for other in against) for entry in entries]
+
+
+def _spread(found: Any, rows: torch.Tensor, count: int) -> Any:
+    """Residuals of some rows of a batch as those of all `count`, the others zero."""
+    if found is None:
+        return None
+    if isinstance(found, list | tuple):
+        return [_spread(one, rows, count) for one in found]
+    whole = found.new_zeros(count, *found.shape[1:])
+    whole[rows] = found
+    return whole
 
 
 def _repeat(tensor: torch.Tensor, batch: int) -> torch.Tensor:
@@ -100,7 +156,7 @@ def guided(
         found: dict[int, torch.Tensor] = {}
         # The order of diffusers' pipelines: the negative first.
         for group in _groups((*cons, *pros), guidance.mode):
-            for entry, prediction in zip(group, model.forward(x, t, group, items), strict=True):
+            for entry, prediction in zip(group, model.forward(x, t, group, items, cons), strict=True):
                 found[id(entry)] = prediction
         c = _average(pros, [found[id(entry)] for entry in pros], x)
         if not cons:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from nodes.denoise.active import at_step
+from nodes.denoise.active import acts, at_step
 from nodes.denoise.predict import Predict
 from nodes.types import Denoiser
 
@@ -20,7 +20,7 @@ def ranged(predict: Predict, model: Denoiser, module: Any, total: int, stack: Ex
     """
     if not model.ranged:
         return predict
-    now: list[tuple[Denoiser, Any]] = []
+    ranges, now = sorted(model.ranges()), list[tuple[Any, Any]]()
 
     def off() -> None:
         while now:
@@ -29,10 +29,10 @@ def ranged(predict: Predict, model: Denoiser, module: Any, total: int, stack: Ex
     stack.callback(off)
 
     def step(x: torch.Tensor, t: torch.Tensor, index: int) -> torch.Tensor:
-        wanted = at_step(model, index, total)
+        wanted = [acts(index, total, *one) for one in ranges]
         if not now or now[0][0] != wanted:
             off()
-            now.append((wanted, wanted.attach(module)))
+            now.append((wanted, at_step(model, index, total).attach(module)))
         return predict(x, t, index)
 
     return step

@@ -16,7 +16,7 @@ from engine.errors import fail
 from engine.memory.modules import signature
 from nodes.families import single_file
 from nodes.families.files import Component, component, damaged, read_json
-from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
+from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -92,8 +92,12 @@ class Family(Protocol):
         hint: torch.Tensor,
         strength: float,
         sizes: torch.Tensor | None = None,
+        item: ControlItem | None = None,
     ) -> Any:
-        """One ControlNet's residuals for `predict`; hint is [batch, 3, height, width], 0..1, or latents for SD 3."""
+        """One ControlNet's residuals for `predict`; hint is [batch, 3, height, width], 0..1, or latents for DiTs.
+
+        `item` says what else is told of its use: mode, guess.
+        """
 
     def add_residuals(self, first: Any, second: Any) -> Any:
         """The sum of two ControlNets' residuals."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail
 from nodes.families import base, clip, t5
 from nodes.families.files import Component, check_shape, component, require
-from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
+from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
     import torch
@@ -126,8 +126,10 @@ class Flux:
         return encoders
 
     def build_controlnet(self, recipe: ControlNet, device: str, dtype: str) -> Any:
-        """No ControlNet of Flux is read here yet; `control.load` refuses them, so this is never a user's way."""
-        raise fail("model.family", "ControlNets of Flux are not known here", mend="use a model of another family")
+        """The bare `FluxControlNetModel`."""
+        from diffusers import FluxControlNetModel
+
+        return base.load(recipe.base, FluxControlNetModel.from_config, device, dtype)
 
     def attach(self, recipe: Denoiser, module: Any) -> Callable[[], None]:
         """Set adapters, attention and patches to the recipe."""
@@ -169,6 +171,7 @@ class Flux:
 
         batch, _, height, width = x.shape
         told = module.config.guidance_embeds
+        double, single, repeat = residuals if residuals is not None else (None, None, False)
         out: torch.Tensor = module(
             hidden_states=pack(x),
             timestep=t.expand(batch).to(x.dtype) / 1000,
@@ -177,6 +180,9 @@ class Flux:
             encoder_hidden_states=text,
             txt_ids=torch.zeros(text.shape[1], 3, device=x.device),
             img_ids=places(height // PATCH, width // PATCH).to(x.device),
+            controlnet_block_samples=double,
+            controlnet_single_block_samples=single,
+            controlnet_blocks_repeat=repeat,
             return_dict=False,
         )[0]
         return unpack(out, height, width)
@@ -195,13 +201,47 @@ class Flux:
         hint: torch.Tensor,
         strength: float,
         sizes: torch.Tensor | None = None,
+        item: ControlItem | None = None,
     ) -> Any:
-        """No ControlNet of Flux is read here yet."""
-        raise fail("model.family", "ControlNets of Flux are not known here", mend="use a model of another family")
+        """Residuals for the double and the single blocks; the hint is latents, or pixels for nets that embed them.
+
+        The last says whether they repeat over the blocks, one after the other, or share them out in runs.
+        """
+        import torch
+
+        batch, _, height, width = x.shape
+        told = net.config.guidance_embeds
+        embeds = net.input_hint_block is not None
+        modes = None
+        if item is not None and item.mode >= 0:
+            modes = torch.full((batch, 1), item.mode, device=x.device, dtype=torch.long)
+        double, single = net(
+            hidden_states=pack(x),
+            controlnet_cond=hint * 2 - 1 if embeds else pack(hint),
+            controlnet_mode=modes,
+            conditioning_scale=strength,
+            timestep=t.expand(batch).to(x.dtype) / 1000,
+            guidance=torch.full([1], self.scale(item), device=x.device).expand(batch) if told else None,
+            pooled_projections=pooled,
+            encoder_hidden_states=text,
+            txt_ids=torch.zeros(text.shape[1], 3, device=x.device),
+            img_ids=places(height // PATCH, width // PATCH).to(x.device),
+            return_dict=False,
+        )
+        return double, single, embeds
+
+    @staticmethod
+    def scale(item: ControlItem | None) -> float:
+        """The guidance that a net is told which takes it as an input: what the model is told by default."""
+        return GUIDANCE
 
     def add_residuals(self, first: Any, second: Any) -> Any:
         """Block by block."""
-        return [a + b for a, b in zip(first, second, strict=True)]
+        double, single = (
+            mine if other is None else other if mine is None else [a + b for a, b in zip(mine, other, strict=True)]
+            for mine, other in zip(first[:2], second[:2], strict=True)
+        )
+        return double, single, first[2]
 
     def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
         """About 40 rows of the model's width are alive for each patch of cells, and for each token of text."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail, refuse
 from nodes.families import base, clip
 from nodes.families.files import Component, check_shape, component, require
-from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
+from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
     import torch
@@ -104,10 +104,11 @@ class SD1:
         return encoders
 
     def build_controlnet(self, recipe: ControlNet, device: str, dtype: str) -> Any:
-        """The bare `ControlNetModel`."""
-        from diffusers import ControlNetModel
+        """The bare `ControlNetModel`, one for several kinds of hint (`ControlNetUnionModel`), or `T2IAdapter`."""
+        import diffusers
 
-        return base.load(recipe.base, ControlNetModel.from_config, device, dtype)
+        cls = getattr(diffusers, str(dict(recipe.config).get("_class_name") or "ControlNetModel"))
+        return base.load(recipe.base, cls.from_config, device, dtype)
 
     def attach(self, recipe: Denoiser, module: Any) -> Callable[[], None]:
         """Set adapters, attention and patches to the recipe."""
@@ -140,7 +141,7 @@ class SD1:
         sizes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The UNet's forward, ControlNet residuals added to its skips and middle."""
-        down, mid = residuals if residuals is not None else (None, None)
+        down, mid, inner = residuals if residuals is not None else (None, None, None)
         width = module.config.time_cond_proj_dim
         out: torch.Tensor = module(
             x,
@@ -150,6 +151,8 @@ class SD1:
             added_cond_kwargs=_added(pooled, sizes),
             down_block_additional_residuals=down,
             mid_block_additional_residual=mid,
+            # The UNet takes them off the list as it goes.
+            down_intrablock_additional_residuals=None if inner is None else list(inner),
             return_dict=False,
         )[0]
         return out
@@ -168,27 +171,50 @@ class SD1:
         hint: torch.Tensor,
         strength: float,
         sizes: torch.Tensor | None = None,
+        item: ControlItem | None = None,
     ) -> Any:
-        """Residuals (twelve or so for the skips, one for the middle) of a ControlNet (Zhang et al. 2023, eq. 4)."""
-        return net(
-            x,
-            t,
-            encoder_hidden_states=text,
-            controlnet_cond=hint,
-            conditioning_scale=strength,
-            added_cond_kwargs=_added(pooled, sizes),
-            guess_mode=False,
-            return_dict=False,
-        )
+        """Residuals (twelve or so for the skips, one for the middle) of a ControlNet (Zhang et al. 2023, eq. 4).
+
+        Of a T2I-Adapter the four for the downward blocks, which depend on the hint alone.
+        """
+        import torch
+
+        if hasattr(net, "adapter"):
+            seen = hint[:, :1] if net.config.in_channels == 1 else hint
+            states = [state * strength for state in net(seen)]
+            return None, None, [torch.cat([state] * (x.shape[0] // state.shape[0])) for state in states]
+        given: dict[str, Any] = {
+            "encoder_hidden_states": text,
+            "conditioning_scale": strength,
+            "added_cond_kwargs": _added(pooled, sizes),
+            "guess_mode": item is not None and item.guess,
+            "return_dict": False,
+        }
+        kinds = getattr(net.config, "num_control_type", None)
+        if kinds is None or item is None:
+            return (*net(x, t, controlnet_cond=hint, **given), None)
+        kind = torch.zeros(x.shape[0], kinds, device=x.device, dtype=x.dtype)
+        kind[:, item.mode] = 1
+        return (*net(x, t, controlnet_cond=[hint], control_type=kind, control_type_idx=[item.mode], **given), None)
 
     def add_residuals(self, first: Any, second: Any) -> Any:
-        """Skip by skip, and the middle."""
-        return [a + b for a, b in zip(first[0], second[0], strict=True)], first[1] + second[1]
+        """Skip by skip, the middle, and what T2I-Adapters add inside the blocks."""
+        down, mid, inner = (_both(a, b) for a, b in zip(first, second, strict=True))
+        return down, mid, inner
 
     def working_bytes(self, recipe: Denoiser, batch: int, height: int, width: int, item: int) -> int:
         """About 60 maps of the first block's channels are alive at the top resolution, attention included."""
         blocks = dict(recipe.config).get("block_out_channels") or (320,)
         return batch * height * width * int(blocks[0]) * 60 * item
+
+
+def _both(first: Any, second: Any) -> Any:
+    """The sum of two nets' residuals, where both have some."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, list | tuple):
+        return [a + b for a, b in zip(first, second, strict=True)]
+    return first + second
 
 
 def _added(pooled: torch.Tensor | None, sizes: torch.Tensor | None) -> dict[str, torch.Tensor] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail, refuse
 from nodes.families import base, clip, t5
 from nodes.families.files import Component, check_shape, component, require
-from nodes.types import ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
+from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
     import torch
@@ -189,6 +189,7 @@ class SD3:
         hint: torch.Tensor,
         strength: float,
         sizes: torch.Tensor | None = None,
+        item: ControlItem | None = None,
     ) -> Any:
         """Residuals, one for every few blocks, of an SD 3 ControlNet; the hint is in latents [batch, 16, h, w].
 

@@ -86,7 +86,7 @@ def test_what_is_no_controlnet_is_told_apart(home, models, tiny_controlnet, tiny
         control.load("sdxl")
 
 
-@pytest.mark.parametrize(("file", "says"), [("canny.pth", "pickled"), ("canny.safetensors", "single file without")])
+@pytest.mark.parametrize(("file", "says"), [("canny.pth", "pickled"), ("canny.safetensors", "is damaged")])
 def test_a_single_file_says_what_to_get_instead(home, models, file, says):
     (models / "controlnet").mkdir(exist_ok=True)
     (models / "controlnet" / file).write_bytes(b"12345678")

@@ -238,8 +238,12 @@ def parts(file: Path) -> dict[str, Path]:
     return {**found, **{name: file / name for name in tokens}}
 
 
-def part(folder: Path) -> Part:
+def part(folder: Path) -> Component:
     """A component inside a file, by the name of its place (`model.safetensors/vae`, or `.../vae@sdxl`)."""
+    from nodes.families.single_file import nets
+
+    if folder.name == nets.NAME:
+        return nets.part(folder)
     checkpoint = open_file(folder.parent)
     name = folder.name.partition("@")[0]
     place = checkpoint.places.get(name)
