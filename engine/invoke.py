@@ -9,7 +9,6 @@ no version counter), checks that the outputs are what the node declares, and tha
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import threading
@@ -218,6 +217,8 @@ class LocalInvoker:
             try:
                 result = function(*args, **kwargs)
                 if spec.is_async:
+                    import asyncio  # here: it takes longer to import than a plan of a small workflow takes
+
                     result = asyncio.run(result)
             except (WeftError, Cancelled):
                 raise

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple
 
 from engine import places
 from engine.errors import fail
 from engine.node import Help, Model, node
-from nodes.families import family_of, latent_space, single_file, vae_recipe
-from nodes.families.files import component, read_json
-from nodes.families.single_file.kinds import ABOUT
-from nodes.families.split import split_encoders
+from nodes.families import family_of, latent_space, vae_recipe
+from nodes.families.files import component, is_inside, read_json
 from nodes.types import VAE, Denoiser, LatentSpace, TextEncoder
 
 DENOISERS = ("unet", "transformer")
@@ -100,7 +99,7 @@ def vae(
 ) -> VAE:
     """An autoencoder: its own folder, that of a whole model, or a single file."""
     folder = _part("load.vae", _place("vae", model), "vae")
-    if space != "auto" and single_file.is_inside(folder):
+    if space != "auto" and is_inside(folder):
         folder = folder.with_name(f"vae@{space}")
     recipe = vae_recipe(component(folder))
     if space not in ("auto", recipe.space.name):
@@ -144,14 +143,23 @@ def text_encoder(
     paths = [_place("text_encoders", name) for name in names]
     if len(paths) == 1 and of == "auto" and (whole := _whole_encoders(paths[0])) is not None:
         return whole
+    from nodes.families.split import split_encoders
+
     return split_encoders(paths, of)
+
+
+def _file() -> ModuleType:
+    """The room that reads single files; imported when there is one, so that planning with a folder starts sooner."""
+    from nodes.families import single_file
+
+    return single_file
 
 
 def _place(kind: str, name: str) -> Path:
     """The folder or single file that a name means; a file is looked into at once, so that a pickle is told as one."""
     path = places.current().model(kind, name)
     if not path.is_dir():
-        single_file.open_file(path)
+        _file().open_file(path)
     return path
 
 
@@ -169,7 +177,8 @@ def _part(node: str, folder: Path, *names: str) -> Path:
 def _index(folder: Path) -> dict[str, Path]:
     """The components that `model_index.json` names and does not leave empty, or those of a single file, by name."""
     if folder.is_file():
-        return single_file.parts(folder)
+        parts: dict[str, Path] = _file().parts(folder)
+        return parts
     record = read_json(folder / "model_index.json")
     named = [
         name
@@ -200,7 +209,7 @@ def _whole_encoders(path: Path) -> TextEncoder | None:
         return None
     index = _index(path)
     part = next((name for name in DENOISERS if name in index), None)
-    if part is None and path.is_file() and any(name in ABOUT for name in index):
+    if part is None and path.is_file() and any(name in _file().ABOUT for name in index):
         return None
     if part is None:
         raise _lacks(path, "a text encoder" if path.is_file() else "a denoiser that says how wide the text is")
@@ -211,8 +220,9 @@ def _whole_encoders(path: Path) -> TextEncoder | None:
 
 def _training(folder: Path) -> dict[str, Any]:
     """The scheduler's numbers as the model was published with them; none when there is no scheduler."""
-    if single_file.is_inside(folder):
-        return single_file.open_file(folder.parent).training
+    if is_inside(folder):
+        found: dict[str, Any] = _file().open_file(folder.parent).training
+        return found
     path = folder / "scheduler_config.json"
     if not path.is_file():
         return {}
@@ -233,7 +243,7 @@ def _lacks(folder: Path, what: str, node: str = "") -> Exception:
     if not folder.is_file():
         mend = "use a whole model folder as diffusers saves it"
         return fail("model.format", f"{folder.name} lacks {what}", mend=mend, file=str(folder))
-    found = single_file.open_file(folder)
+    found = _file().open_file(folder)
     right = list(dict.fromkeys(_NODES.get(part, "load.text_encoder") for part in found.parts))
     mend = f"load it with {' and '.join(right)}, and the rest with the other load nodes"
     if right == [node]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nodes.denoise.active import control_at, entries_at, guided_at
-from nodes.families.base import Family
-from nodes.families.ip_adapter import SIDES
+from nodes.families.base import SIDES, Family
 from nodes.types import Conditioning, Control, ControlItem, Entry, Guidance
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import places
 from engine.errors import fail
 from engine.memory.modules import signature
-from nodes.families import single_file
-from nodes.families.files import Component, component, damaged, read_json
+from nodes.families.files import Component, component, damaged, is_inside, read_json
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ TOKENIZER_FILES = (
     *("tokenizer.json", "vocab.json", "merges.txt", "spiece.model"),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
 )
+
+
+# Which chunks of the batch of the running forward are of the positive side: for patches that treat the two apart.
+SIDES: ContextVar[tuple[bool, ...]] = ContextVar("weft_sides", default=(True,))
 
 
 class Family(Protocol):
@@ -115,7 +119,9 @@ def tokenizer_weights(folder: Path, name: str) -> Weights:
     One for a checkpoint of a single file is looked for elsewhere, and told how to pad (its variant).
     """
     pad = ""
-    if single_file.is_inside(folder):
+    if is_inside(folder):
+        from nodes.families import single_file
+
         folder, pad = single_file.tokenizer(folder)
     there = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
     usable = (

@@ -22,6 +22,7 @@ from nodes.types import Weights
 Header = Mapping[str, tuple[str, tuple[int, ...]]]
 """Tensor name -> (dtype as safetensors spells it, shape)."""
 
+ENDINGS = (".safetensors", ".sft")
 HEADER_LIMIT = 100 * 2**20
 JSON_LIMIT = 16 * 2**20
 BITS = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16}
@@ -116,15 +117,20 @@ class Component:
         """Put the tensors under the names of the module, in place; a folder's have them already."""
 
 
+def is_inside(folder: Path) -> bool:
+    """Is this the name of a part inside a single file (`model.safetensors/unet`)?"""
+    return folder.parent.suffix in ENDINGS and folder.parent.is_file()
+
+
 def component(folder: Path) -> Component:
     """A component as diffusers and transformers save it: `config.json` and safetensors, whole or in shards.
 
     Or one inside a checkpoint of a single file, named as though the file were a folder. Weights without a variant are
     preferred; when there are only variants (`model.fp16.safetensors`), one is taken.
     """
-    from nodes.families import single_file
+    if is_inside(folder):
+        from nodes.families import single_file  # here: a model's folder is planned without it
 
-    if single_file.is_inside(folder):
         return single_file.part(folder)
     config = read_json(folder / "config.json")
     files, variant = weight_files(folder)

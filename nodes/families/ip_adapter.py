@@ -8,14 +8,13 @@ positive side the pictures, the negative side an empty one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import places
 from engine.errors import fail
-from nodes.families.base import assemble
+from nodes.families.base import SIDES, assemble
 from nodes.families.files import Component, Header, component, damaged, read_header
 from nodes.families.sd1 import family_name as unet_family
 from nodes.families.sdxl import WIDTHS as XL_WIDTHS
@@ -25,8 +24,6 @@ from nodes.types import Denoiser, Image, ImageEncoder, ImagePrompt, IPAdapter, M
 if TYPE_CHECKING:
     import torch
 
-# Which chunks of the batch of the running forward are of the positive side.
-SIDES: ContextVar[tuple[bool, ...]] = ContextVar("weft_sides", default=(True,))
 STYLE, LAYOUT = "up_blocks.0.attentions.1", "down_blocks.2.attentions.1"  # of SDXL (Wang et al. 2024)
 PARTS = {"style": (STYLE,), "layout": (LAYOUT,), "style and layout": (STYLE, LAYOUT)}
 

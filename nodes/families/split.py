@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import fail
 from nodes.families import family_of, single_file
-from nodes.families.files import component
+from nodes.families.files import component, is_inside
 from nodes.families.single_file.kinds import ABOUT, ENCODERS
 from nodes.types import TextEncoder
 
@@ -39,7 +39,7 @@ class Encoder:
     @property
     def file(self) -> str:
         """The name of the file or folder it is in."""
-        return self.folder.parent.name if single_file.is_inside(self.folder) else self.folder.name
+        return self.folder.parent.name if is_inside(self.folder) else self.folder.name
 
 
 def split_encoders(paths: Sequence[Path], of: str) -> TextEncoder:

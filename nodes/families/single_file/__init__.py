@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import places
 from engine.errors import WeftError, fail
-from nodes.families.files import Component, Header, damaged, read_header, read_json
+from nodes.families.files import ENDINGS, Component, Header, damaged, is_inside, read_header, read_json
 from nodes.families.single_file import configs as derived
 from nodes.families.single_file import tokenizers
 from nodes.families.single_file.configs import CONFIGS
@@ -29,7 +29,6 @@ from nodes.families.single_file.names import convert, diffusers_names
 if TYPE_CHECKING:
     import torch
 
-ENDINGS = (".safetensors", ".sft")
 PARTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
 # Names by which a file of another sort is told what it is, and which node or form of it is the right one.
 SIGNS = (
@@ -154,11 +153,6 @@ def _translated(checkpoint: Checkpoint, place: Place, part: str, layers: int) ->
     }
     # A VAE's names are never asked for, but for the one that tells its channels.
     return mine if part == "vae" else diffusers_names(place.layout, mine, {"layers_per_block": layers})
-
-
-def is_inside(folder: Path) -> bool:
-    """Is this the name of a part inside a file?"""
-    return folder.parent.suffix in ENDINGS and folder.parent.is_file()
 
 
 def open_file(file: Path) -> Checkpoint:
@@ -312,4 +306,4 @@ def tokenizer(folder: Path) -> tuple[Path, str]:
     return tokenizers.find(checkpoint.file, folder.name.partition("@")[0], checkpoint.places[encoder].kind, words)
 
 
-__all__ = ["CONFIGS", "Checkpoint", "Part", "is_inside", "open_file", "part", "parts", "tokenizer"]
+__all__ = ["CONFIGS", "ENDINGS", "Checkpoint", "Part", "is_inside", "open_file", "part", "parts", "tokenizer"]
