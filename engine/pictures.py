@@ -1,7 +1,7 @@
 """Pictures: the workflow that a saved picture carries, read with the standard library alone.
 
-A PNG holds the record in a text chunk named `weft`, a JPEG in comments (as many as it takes), a WebP in its EXIF
-description. The record is JSON: `{"weft": 1, "workflow": {...}, "resolved": {"node.input": value}, "item": 0}`.
+A PNG holds the record in a text chunk named `weft`, a JPEG in comments (as many as it takes), a WebP and an AVIF in
+their EXIF description, a GIF in its comment. The record is JSON: `{"weft": 1, "workflow": {...}, "resolved": {"node.input": value}, "item": 0}`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.workflow import Workflow, from_json
 
 KEY = "weft"
 LIMIT = 64 * 2**20  # no picture with more bytes than this is searched for a workflow
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _COMMENT = b"weft "
 _EXIF_DESCRIPTION = 0x010E
@@ -40,7 +40,9 @@ def record(path: Path) -> dict[str, Any]:
             "media.format", "the workflow in the picture is damaged", file=str(path), mend="use the workflow's own file"
         ) from None
     if text is None:
-        raise fail("media.format", "it is no PNG, JPEG or WebP", file=str(path), mend="only these carry a workflow")
+        raise fail(
+            "media.format", "it is no PNG, JPEG, WebP, AVIF or GIF", file=str(path), mend="only these carry a workflow"
+        )
     return found if isinstance(found, dict) and KEY in found else {}
 
 
@@ -72,6 +74,10 @@ def _find(data: bytes) -> str | None:
         return b"".join(_jpeg_comments(data)).decode()
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp_description(data)
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return _gif_comment(data)
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return _avif_description(data)
     return None
 
 
@@ -126,4 +132,39 @@ def _tiff_text(data: bytes) -> str:
             (place,) = struct.unpack(f"{order}I", entry[8:12])
             body = entry[8 : 8 + length] if length <= 4 else data[place : place + length]
             return body.rstrip(b"\0").decode("utf-8", "replace")
+    return ""
+
+
+def _gif_comment(data: bytes) -> str:
+    """The comment that holds a record: GIF is a row of blocks, each in pieces of at most 255 bytes."""
+    at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0) if len(data) > 13 else len(data)
+    while at + 2 < len(data) and data[at] in (0x21, 0x2C):
+        comment = data[at : at + 2] == b"\x21\xfe"
+        if data[at] == 0x21:
+            at += 2
+        else:
+            at += 11 + (3 << (data[at + 9] & 7) + 1 if data[at + 9] & 0x80 else 0) if at + 9 < len(data) else len(data)
+        pieces = []
+        while at < len(data) and data[at]:
+            pieces.append(data[at + 1 : at + 1 + data[at]])
+            at += 1 + data[at]
+        at += 1
+        text = b"".join(pieces) if comment else b""
+        if text.startswith(b'{"weft"'):
+            return text.decode("utf-8", "replace")
+    return ""
+
+
+def _avif_description(data: bytes) -> str:
+    """The image description of the first EXIF block that has a record; where it lies among the boxes does not matter."""
+    for order in (b"II*\0", b"MM\0*"):
+        at = data.find(order)
+        while at >= 0:
+            try:
+                text = _tiff_text(data[at:])
+            except struct.error:
+                text = ""
+            if text.startswith('{"weft"'):
+                return text
+            at = data.find(order, at + 1)
     return ""

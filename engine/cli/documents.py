@@ -25,7 +25,7 @@ from engine.workflow.reading import MAX_BYTES
 if TYPE_CHECKING:
     from engine.records import Records
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
 
 
 # --- options that several commands share ---------------------------------------------------------------------------

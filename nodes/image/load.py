@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 89_478_485  # Pillow's own measure of a decompression bomb: a 9,459 square
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 
 
 class Loaded(NamedTuple):
@@ -43,7 +43,12 @@ def load_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     return {"image": facts, "mask": facts}
 
 
-@node("image.load", lane="io", facts=[rule("nodes.image.load:load_facts")], aliases=["LoadImage"])
+@node(
+    "image.load",
+    lane="io",
+    facts=[rule("nodes.image.load:load_facts")],
+    aliases=["LoadImage", "LoadImageOutput", "SplitImageWithAlpha"],
+)
 def load(name: Annotated[str, File("input")]) -> Loaded:
     """A picture from the input folder as float32 0..1: upright, RGB, first frame; any bit depth, palette or CMYK.
 
@@ -65,6 +70,9 @@ def opened(path: Path) -> Iterator[PIL.Image.Image]:
     import PIL.TiffImagePlugin  # these two are only looked for by name when they are there already
     import PIL.WebPImagePlugin
 
+    with suppress(ImportError):  # where Pillow has it
+        import PIL.AvifImagePlugin
+
     try:
         with PIL.Image.open(path, formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -73,7 +81,7 @@ def opened(path: Path) -> Iterator[PIL.Image.Image]:
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
         raise _too_large(path, None) from None
     except PIL.UnidentifiedImageError:
-        mend = "use a PNG, JPEG, WebP, BMP, GIF or TIFF"
+        mend = "use a PNG, JPEG, WebP, AVIF, BMP, GIF or TIFF"
         raise fail("media.format", f"{path.name} is no picture we can read", mend=mend) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, MemoryError) as error:
         raise fail("media.format", f"{path.name} is damaged: {error}", mend="save it again, or use another") from error

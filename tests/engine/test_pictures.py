@@ -70,8 +70,10 @@ def error(path) -> str:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "no PNG, JPEG or WebP"),
-        (b"GIF89a", "no PNG, JPEG or WebP"),
+        (b"", "no PNG, JPEG, WebP, AVIF or GIF"),
+        (b"GIF89a", "no workflow"),
+        (b"GIF89a" + bytes(7) + b"\x21\xfe\xff", "no workflow"),
+        (b"\0\0\0\x1cftypavif" + b"II*\0\xff\xff\xff\xff", "no workflow"),
         (png("{"), "damaged"),
         (png("[" * 100_000), "damaged"),
         (png("[1]"), "no workflow"),
@@ -103,7 +105,20 @@ def test_what_the_save_node_writes_is_what_is_read(tmp_path):
     from nodes.image import save
 
     levels = numpy.zeros((4, 4, 3), numpy.uint8)
-    for kind in ("png", "jpeg", "webp"):
+    for kind in ("png", "jpeg", "webp", "avif"):
         path = tmp_path / f"a.{kind}"
-        path.write_bytes(save.encode(levels, kind, 90, RECORD))
+        path.write_bytes(save.encode(levels, kind, 90, save.Extra(RECORD)))
         assert pictures.record(path) == metadata.read(path) == RECORD
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng", "avif"])
+def test_an_animation_carries_its_workflow_too(tmp_path, kind):
+    import numpy
+
+    from nodes.image import animate, save
+
+    frames = [numpy.full((8, 8, 3), level, numpy.uint8) for level in (0, 128, 255)]
+    long = {**RECORD, "resolved": {"text": "a" * 2000}}
+    path = tmp_path / "a"
+    path.write_bytes(animate.encode_moving(frames, kind, 8, 0, 90, save.Extra(long)))
+    assert pictures.record(path) == long

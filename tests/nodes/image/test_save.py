@@ -1,9 +1,12 @@
+import io
 import json
+import zlib
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from PIL import ImageCms
 
 from engine import places
 from engine.errors import Cancelled, WeftError
@@ -11,7 +14,9 @@ from engine.invoke import EngineRun, Hooks, using_ambient
 from engine.memory import Memory
 from engine.numerics import Numerics
 from nodes import mask, metadata
-from nodes.image.save import save, save_facts
+from nodes.image.animate import save_animation
+from nodes.image.folder import load_animation
+from nodes.image.save import Extra, save, save_facts
 from nodes.types import Image, Mask
 
 DOCUMENT = {"title": "Spheres", "nodes": {"prompt": {"inputs": {"text": "a red sphere"}}}}
@@ -143,3 +148,117 @@ def test_metadata_can_be_left_out(folder):
 def test_one_mask_serves_a_whole_batch(folder):
     saved = save(picture(2), mask=Mask(torch.zeros(1, 24, 40)))
     assert all((levels(folder / file)[..., 3] == 255).all() for file in saved.files)
+
+
+# --- what goes into a file beside its pixels -------------------------------------------------------------------------
+
+
+def test_sixteen_bits_keep_what_eight_would_round_away(folder):
+    ramp = Image(torch.linspace(0, 1, 1000).view(1, 1, 1000, 1).expand(1, 2, 1000, 3).contiguous())
+    file = folder / save(ramp, bits=16).files[0]
+    assert file.read_bytes()[24] == 16, "the depth in the header"
+    body = zlib.decompress(next(data for kind, data in chunks(file) if kind == b"IDAT"))
+    rows = np.frombuffer(body, np.uint8).reshape(2, -1)[:, 1:]
+    first = rows[0].view(">u2").reshape(1000, 3)
+    assert np.array_equal(first[:, 0], (np.linspace(0, 1, 1000) * 65535).round())
+    for format in ("jpeg", "webp", "avif"):
+        with pytest.raises(WeftError, match="holds 8 bits"):
+            save_facts(name="x", format=format, mask=None, bits=16)
+
+
+def chunks(file):
+    data, at = file.read_bytes(), 8
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif"])
+def test_a_profile_is_there_when_asked_for(folder, format):
+    files = [folder / save(picture(), format=format, profile=profile).files[0] for profile in ("none", "sRGB")]
+    found = []
+    for file in files:
+        with PIL.Image.open(file) as opened:
+            found.append(opened.info.get("icc_profile"))
+    assert not found[0]
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(found[1]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+    assert found[1] == Extra({}, profile="sRGB").icc, "the same today and tomorrow"
+    assert found[1][24:36] == bytes((7, 208, 0, 1, 0, 1)) + bytes(6)
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_dots_per_inch_are_there_when_asked_for(folder, format):
+    with PIL.Image.open(folder / save(picture(), format=format, dpi=300).files[0]) as opened:
+        assert opened.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_avif_is_small_and_close(folder):
+    smooth = Image(torch.linspace(0, 1, 128).view(1, 1, 128, 1).expand(1, 128, 128, 3).contiguous())
+    file = folder / save(smooth, format="avif", quality=80).files[0]
+    assert file.suffix == ".avif"
+    assert np.abs(levels(file).astype(int) - np.array(smooth.pil()[0])).mean() < 3
+
+
+def test_nothing_of_this_machine_is_in_a_saved_file(folder):
+    for format in ("png", "jpeg", "webp", "avif"):
+        data = (folder / save(picture(), format=format).files[0]).read_bytes()
+        assert str(folder).encode() not in data
+        assert str(folder.parent).encode() not in data
+
+
+# --- moving pictures -------------------------------------------------------------------------------------------------
+
+
+def moving(count=4):
+    return Image(torch.stack([torch.full((24, 32, 3), index / (count - 1)) for index in range(count)]))
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"), [("webp", ".webp"), ("gif", ".gif"), ("apng", ".png"), ("avif", ".avif")]
+)
+def test_a_batch_plays_in_its_order_and_speed(folder, format, ending):
+    saved = save_animation(moving(), format=format, fps=5, quality=100)
+    file = folder / saved.files[0]
+    assert file.suffix == ending
+    with PIL.Image.open(file) as opened:
+        assert opened.n_frames == 4
+        shown, lasting = [], []
+        for index in range(4):
+            opened.seek(index)
+            shown.append(np.array(opened.convert("RGB"))[12, 16, 0])
+            lasting.append(opened.info.get("duration"))
+    assert np.abs(np.array(shown, int) - [0, 85, 170, 255]).max() <= 3
+    assert lasting[-1] == pytest.approx(200, abs=1)
+    assert metadata.read(file)["workflow"] == DOCUMENT
+
+
+def test_there_and_back_plays_the_inner_pictures_twice(folder):
+    with PIL.Image.open(folder / save_animation(moving(), format="gif", there_and_back=True).files[0]) as opened:
+        assert opened.n_frames == 6
+
+
+def test_how_often_it_plays(folder):
+    loops = {}
+    for times in (0, 1, 3):
+        with PIL.Image.open(folder / save_animation(moving(), format="gif", loops=times).files[0]) as opened:
+            loops[times] = opened.info.get("loop")
+    assert loops == {0: 0, 1: None, 3: 2}
+    with pytest.raises(WeftError, match="at most 50"):
+        save_animation(moving(), format="gif", fps=100)
+
+
+@pytest.mark.parametrize("format", ["webp", "gif", "apng", "avif"])
+def test_an_animation_is_loaded_as_the_batch_it_was(folder, format):
+    name = save_animation(moving(), format=format, fps=5, quality=100).files[0]
+    here = places.current()
+    here.input.mkdir(parents=True)
+    (here.input / name).write_bytes((folder / name).read_bytes())
+    image, fps = load_animation(name)
+    assert fps == pytest.approx(5, abs=0.1)
+    assert (image.pixels - moving().pixels).abs().max() < 0.02
+    assert load_animation(name, start=1, every=2).image.pixels.shape[0] == 2
+    assert load_animation(name, most=3).image.pixels.shape[0] == 3
+    with pytest.raises(WeftError, match="the animation has 4 pictures"):
+        load_animation(name, start=9)
