@@ -1,7 +1,8 @@
 """Pictures: the workflow that a saved picture carries, read with the standard library alone.
 
 A PNG holds the record in a text chunk named `weft`, a JPEG in comments (as many as it takes), a WebP and an AVIF in
-their EXIF description, a GIF in its comment. The record is JSON: `{"weft": 1, "workflow": {...}, "resolved": {"node.input": value}, "item": 0}`.
+their EXIF description, a GIF in its comment. The record is JSON:
+`{"weft": 1, "workflow": {...}, "resolved": {"node.input": value}, "item": 0}`.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def _gif_comment(data: bytes) -> str:
 
 
 def _avif_description(data: bytes) -> str:
-    """The image description of the first EXIF block that has a record; where it lies among the boxes does not matter."""
+    """The image description of the first EXIF block with a record; where among the boxes it lies does not matter."""
     for order in (b"II*\0", b"MM\0*"):
         at = data.find(order)
         while at >= 0:

@@ -56,7 +56,7 @@ def expand(pattern: str, values: Mapping[str, Any], now: datetime | None = None)
             return COUNTER
         if key in ("date", "time"):
             form = form or ("yyyy-MM-dd" if key == "date" else "HH-mm-ss")
-            text = moment.strftime(_DATE.sub(lambda token: _STRFTIME[token[0]], form.replace("%", "")))
+            text = moment.strftime(pattern_of(form))
         else:
             text = str(values.get(match[1], match[1]))
         return _UNSAFE_VALUE.sub("_", text).strip()[:VALUE_LENGTH]
@@ -66,6 +66,11 @@ def expand(pattern: str, values: Mapping[str, Any], now: datetime | None = None)
         name = f"{name}_{COUNTER}_"
     parts = [_safe(part) for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return "/".join(parts)
+
+
+def pattern_of(form: str) -> str:
+    """A pattern of yyyy, yy, MM, dd, HH, mm, ss as `strftime` has it."""
+    return _DATE.sub(lambda token: _STRFTIME[token[0]], form.replace("%", ""))
 
 
 def _safe(part: str) -> str:

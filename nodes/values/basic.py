@@ -1,4 +1,4 @@
-"""Values: numbers, text and choices as nodes, and the little arithmetic between them. All of it is known before Run."""
+"""Basic: numbers, text and choices as nodes, and the little arithmetic between them. All of it is known before Run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ MAX_TEXT = 1_000_000
 MAX_ITEMS = 10_000
 
 
-@node("values.int", output="value", light=True, aliases=["PrimitiveInt"])
+@node("values.int", output="value", light=True, aliases=["PrimitiveInt", "INTConstant", "integer"])
 def whole_number(value: int = 0) -> int:
     """A whole number, to wire to several inputs."""
     return value
 
 
-@node("values.float", output="value", light=True, aliases=["PrimitiveFloat"])
+@node("values.float", output="value", light=True, aliases=["PrimitiveFloat", "FloatConstant"])
 def number(value: float = 0.0) -> float:
     """A number, to wire to several inputs."""
     return value
 
 
-@node("values.text", output="value", light=True, aliases=["PrimitiveString"])
+@node(
+    "values.text", output="value", light=True, aliases=["PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode"]
+)
 def text(value: Annotated[str, Multiline(prompt=True)] = "") -> str:
     """Text, to wire to several inputs."""
     return value
@@ -41,7 +43,7 @@ def truth(value: bool = False) -> bool:
     return value
 
 
-@node("values.seed", output="value", light=True)
+@node("values.seed", output="value", light=True, aliases=["Seed", "Seed (rgthree)"])
 def seed(value: Seed = 0) -> int:
     """One seed for several nodes."""
     return value
@@ -54,7 +56,7 @@ class Computed(NamedTuple):
     whole: int
 
 
-@node("values.math", light=True, aliases=["MathExpression"])
+@node("values.math", light=True, aliases=["MathExpression", "SimpleMath+", "arithmetic"])
 def compute(expression: str = "a", **values: float) -> Computed:
     """A formula over the wired values, by their names: `a * 2`, `max(a, b)`, `a if a > b else b`.
 
@@ -175,7 +177,7 @@ def format_text(template: Annotated[str, Multiline(prompt=True)] = "{a}", **valu
     return _bounded(_FIELD.sub(put, template))
 
 
-@node("values.join", output="text", light=True, aliases=["StringConcatenate"])
+@node("values.join", output="text", light=True, aliases=["StringConcatenate", "JoinStrings"])
 def join(*texts: str, separator: str = ", ") -> str:
     """Several texts as one; empty ones are left out."""
     return _bounded(separator.join(one for one in texts if one.strip()))
@@ -187,7 +189,7 @@ def _bounded(result: str) -> str:
     return result
 
 
-@node("values.lines", output="lines", light=True)
+@node("values.lines", output="lines", light=True, aliases=["MultilineToList", "prompt list"])
 def lines(text: Annotated[str, Multiline(prompt=True)] = "") -> list[str]:
     """A list with one text for each line that is not empty, for `map`."""
     found = [line.strip() for line in text.splitlines() if line.strip()]
@@ -196,7 +198,7 @@ def lines(text: Annotated[str, Multiline(prompt=True)] = "") -> list[str]:
     return found
 
 
-@node("values.range", output="numbers", light=True)
+@node("values.range", output="numbers", light=True, aliases=["FloatRange", "linspace"])
 def number_range(
     start: float = 0.0, stop: float = 1.0, count: Annotated[int, Range(1, MAX_ITEMS, 1, soft=(2, 16))] = 5
 ) -> list[float]:
@@ -206,7 +208,7 @@ def number_range(
     return [start + (stop - start) * index / (count - 1) for index in range(count)]
 
 
-@node("values.seeds", output="seeds", light=True)
+@node("values.seeds", output="seeds", light=True, aliases=["seed list", "SeedList"])
 def seeds(first: Seed = 0, count: Annotated[int, Range(1, MAX_ITEMS, 1, soft=(2, 16))] = 4) -> list[int]:
     """`count` seeds in a row from the first one; for `map`."""
     if first + count > 2**64:

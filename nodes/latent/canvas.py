@@ -1,4 +1,4 @@
-"""Latent: the canvas that is denoised. Making one, joining and picking items, and saying where it may change."""
+"""Canvas: what is denoised. Making one, joining and picking items, and saying where it may change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def check_size(space: LatentSpace, width: int, height: int, *, socket: str = "")
             )
 
 
-def _check_room(space: LatentSpace, width: int, height: int, batch: int) -> None:
+def check_room(space: LatentSpace, width: int, height: int, batch: int) -> None:
+    """Refuse latents that no memory would hold: a slip of the finger."""
     count = batch * space.channels * (height // space.factor) * (width // space.factor)
     if count * 4 > MAX_BYTES:
         raise refuse(
@@ -57,7 +58,11 @@ def empty_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 
 @node(
-    "latent.empty", output="latent", lane="cpu", facts=[rule("nodes.latent:empty_facts")], aliases=["EmptyLatentImage"]
+    "latent.empty",
+    output="latent",
+    lane="cpu",
+    facts=[rule("nodes.latent.canvas:empty_facts")],
+    aliases=["EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanImageLatent"],
 )
 def empty_latent(model: Denoiser, width: Size = 512, height: Size = 512, batch: Batch = 1) -> Latent:
     """Zeros float32 [batch, channel, height / factor, width / factor] in the model's latent space: a blank canvas.
@@ -67,12 +72,12 @@ def empty_latent(model: Denoiser, width: Size = 512, height: Size = 512, batch: 
     import torch
 
     check_size(model.space, width, height)
-    _check_room(model.space, width, height, batch)
+    check_room(model.space, width, height, batch)
     factor = model.space.factor
     return Latent(torch.zeros(batch, model.space.channels, height // factor, width // factor), model.space)
 
 
-@node("latent.batch", output="latent", lane="cpu", aliases=["LatentBatch"])
+@node("latent.batch", output="latent", lane="cpu", aliases=["LatentBatch", "RebatchLatents"])
 def batch_latents(*latents: Latent) -> Latent:
     """One latent whose batch holds all items in order; they must share latent space and size.
 
@@ -184,45 +189,6 @@ def mask_cells(mask: Mask, latent: Latent, cells: str) -> torch.Tensor:
     if cells == "cover":
         return F.max_pool2d(alpha, factor)
     return F.interpolate(alpha, size=tuple(size), mode="area" if cells == "average" else "nearest")
-
-
-def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
-    """The facts of a resized latent."""
-    facts = {key: facts_of(inputs["latent"]).get(key) for key in ("latent_space", "batch")}
-    facts |= {key: inputs[key] for key in ("width", "height") if not isinstance(inputs[key], Ref)}
-    return {"latent": {key: value for key, value in facts.items() if value is not None}}
-
-
-@node(
-    "latent.resize",
-    output="latent",
-    lane="cpu",
-    facts=[rule("nodes.latent:resize_facts")],
-    aliases=["LatentUpscale"],
-)
-def resize_latent(
-    latent: Latent,
-    width: Size = 1024,
-    height: Size = 1024,
-    method: Literal["nearest", "bilinear", "bicubic", "area"] = "nearest",
-) -> Latent:
-    """Another size in pixels, by interpolating the latent itself: quick, soft, and wants a second pass of denoising.
-
-    The noise mask follows. Resizing the decoded picture keeps more detail; it costs a decode and an encode.
-    """
-    import torch.nn.functional as F
-
-    check_size(latent.space, width, height)
-    _check_room(latent.space, width, height, latent.samples.shape[0])
-    size = (height // latent.space.factor, width // latent.space.factor)
-    mode = "nearest-exact" if method == "nearest" else method
-    smooth = {"align_corners": False} if method in ("bilinear", "bicubic") else {}
-    samples = F.interpolate(latent.samples, size=size, mode=mode, **smooth)
-    mask, beside = (
-        None if one is None else F.interpolate(one, size=size, mode="nearest-exact")
-        for one in (latent.noise_mask, latent.beside)
-    )
-    return replace(latent, samples=samples, noise_mask=mask, beside=beside)
 
 
 def describe(latent: Latent) -> str:
