@@ -10,8 +10,9 @@ from typing import Any
 
 from engine.cli import console, documents
 from engine.errors import Problem, WeftError, Where, did_you_mean, fail
-from engine.places import write_atomic
+from engine.places import check_name, inside, write_atomic
 from engine.registry import Registry
+from engine.workflow import Value, Workflow
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def new(args: argparse.Namespace) -> int:
         raise fail("file.write", "it is there already", file=str(path), mend="choose another name, or add --force")
     if args.node and args.template:
         raise fail("cli.usage", "give nodes or --template, not both", mend="weft new --help")
+    beside: list[Path] = []
     if args.node:
         registry = documents.registry_of(documents.places_of(args))
         specs = [_spec(registry, name) for name in args.node]
@@ -58,10 +60,37 @@ def new(args: argparse.Namespace) -> int:
             hint = did_you_mean(name, known)
             raise fail("cli.usage", f"there is no template '{name}'.{hint}", mend=f"templates: {shown}")
         made = files.read(known[name])
+        beside = _beside(made, known[name].parent, path.parent)
     files.write(made, path)
-    console.out(str(path))
+    console.out("\n".join(map(str, [path, *beside])))
     console.err(f"weft check {path}   weft run {path}")
     return 0
+
+
+def _beside(made: Workflow, source: Path, target: Path) -> list[Path]:
+    """Copy what lies beside a template and is named in it – its pictures – to beside the new file."""
+    copied = []
+    graphs = [made.nodes, *(graph.nodes for graph in made.graphs.values())]
+    given = [one for nodes in graphs for node in nodes.values() for one in node.inputs.values()]
+    values = [one.value for one in given if isinstance(one, Value)]
+    for name in sorted({value for value in values if isinstance(value, str) and value}):
+        found = _inside(source, name)
+        for file in sorted(found.rglob("*")) if found is not None and found.is_dir() else [found]:
+            if file is not None and file.is_file():
+                goal = target / file.relative_to(source)
+                if not goal.exists():
+                    write_atomic(goal, file.read_bytes())
+                    copied.append(goal)
+    return copied
+
+
+def _inside(base: Path, name: str) -> Path | None:
+    """`base / name`, where the name is one that may stand in a workflow and is not the folder itself."""
+    try:
+        found = inside(base, check_name(name))
+    except WeftError:
+        return None
+    return found if found is not None and found != base else None
 
 
 def _spec(registry: Registry, name: str) -> Any:

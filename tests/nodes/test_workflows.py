@@ -1,6 +1,7 @@
 """The shipped workflows, each run by the engine on a small random model: what they promise is what happens."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from engine.records import Records
 from engine.registry import load_registry
 from engine.session import Session
 from nodes import metadata
+from nodes.image.filters import resample
+from nodes.types import Image
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -33,7 +36,7 @@ def registry():
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory, models, tiny_sd1, tiny_controlnet, tiny_upscaler, textbook_lora):
+def session(tmp_path_factory, models, tiny_sd1, tiny_controlnet, tiny_upscaler, tiny_inpaint, textbook_lora):
     places = Places(home=tmp_path_factory.mktemp("home"), model_folders=(models,))
     made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**35}), numerics=Numerics(device="cpu"))
     yield made
@@ -57,6 +60,21 @@ def textbook_lora(models, tiny_sd1):
 
 
 @pytest.fixture(scope="module")
+def tiny_inpaint(models, tiny_sd1):
+    """`tiny_sd1` with a UNet of nine channels, as models made for inpainting have it."""
+    from diffusers import UNet2DConditionModel
+
+    folder = models / "checkpoints" / "tiny-inpaint"
+    if not folder.is_dir():
+        shutil.copytree(tiny_sd1, folder)
+        shutil.rmtree(folder / "unet")
+        torch.manual_seed(8)
+        config = {**UNet2DConditionModel.load_config(tiny_sd1 / "unet"), "in_channels": 9}
+        UNet2DConditionModel.from_config(config).save_pretrained(folder / "unet")
+    return folder
+
+
+@pytest.fixture(scope="module")
 def tiny_upscaler(models):
     """A network of the Real-ESRGAN kind that makes pictures four times larger."""
     from safetensors.torch import save_file
@@ -74,7 +92,7 @@ def run(session, name, **values):
     """Run a workflow on the small model, in few steps."""
     flow = read(name)
     small = {"model": "tiny-sd1", "steps": 2, "lora": "tiny-style.safetensors", "controlnet": "tiny-canny"}
-    small |= {"upscaler": "tiny-4x.safetensors"}
+    small |= {"upscaler": "tiny-4x.safetensors", "inpaint_model": "tiny-inpaint"}
     return session.run(flow, {**{k: v for k, v in small.items() if k in flow.parameters}, **values})
 
 
@@ -205,3 +223,49 @@ def test_the_second_pass_has_the_size_asked_for(session):
     made = run(session, "upscale_second_pass", width=160, height=96)
     assert levels(made.files[0]).shape == (96, 160, 3)
     assert made["first"].facts["width"] == 128
+
+
+# --- techniques ----------------------------------------------------------------------------------------------------
+
+
+def test_another_column_of_a_plot_computes_only_itself(session):
+    run(session, "xy_plot", scales="1\n2", samplers="ddim\neuler", seed=3)
+    more = run(session, "xy_plot", scales="1\n2\n4", samplers="ddim\neuler", seed=3)
+    sampled = [path for path in more.ran if path.endswith("/sample")]
+    assert sampled == ["rows/0/cells/2/sample", "rows/1/cells/2/sample"]
+
+
+def test_redrawing_by_colour_leaves_everything_else_as_it_was(session):
+    made = run(session, "recolour_by_mask", grow=2)
+    original, result = levels(FOLDER / "assets" / "red_sphere_blue_cube.png"), levels(made.files[0])
+    assert np.array_equal(original[:, 75:], result[:, 75:]), "the blue cube"
+    assert not np.array_equal(original[:, :60], result[:, :60])
+
+
+def test_a_piece_is_redrawn_and_the_rest_keeps_its_very_bits(session):
+    made = run(session, "inpaint_crop_stitch")
+    small = torch.from_numpy(levels(FOLDER / "assets" / "red_sphere_blue_cube.png")).float() / 255
+    large = np.array(Image(resample(small[None], 256, 256, "lanczos")).pil()[0])
+    result = levels(made.files[0])
+    assert np.array_equal(large[:, 160:], result[:, 160:])
+    assert not np.array_equal(large[60:180, 30:110], result[60:180, 30:110])
+
+
+def test_an_animation_has_every_picture_there_and_back(session):
+    made = run(session, "morph_animation", count=4)
+    with PIL.Image.open(made.files[0]) as picture:
+        assert picture.n_frames == 6
+    assert metadata.read(Path(made.files[0]))["workflow"]["title"] == read("morph_animation").title
+
+
+def test_a_folder_of_pictures_is_gone_through_one_by_one(session):
+    made = run(session, "folder_batch")
+    assert len(made["pictures"]) == 2
+    assert [path for path in made.ran if path.endswith("/sample")] in ([], ["each/0/sample", "each/1/sample"])
+    again = run(session, "folder_batch", pattern="green_cylinder.png")
+    assert not [path for path in again.ran if path.endswith("/sample")]
+
+
+def test_the_network_makes_the_picture_as_large_as_it_says(session):
+    assert levels(run(session, "upscale_model").files[0]).shape == (512, 512, 3)
+    assert levels(run(session, "upscale_model", factor=2.0).files[0]).shape == (256, 256, 3)

@@ -68,6 +68,16 @@ def test_a_new_file_is_a_template(weft):
     assert workflow.read("mine.json").title == "Text to image"
 
 
+def test_a_new_file_brings_the_pictures_of_its_template(weft):
+    told = weft("new", "b/mine.json", "--template", "image_to_image")
+    assert told.lines == ["b/mine.json", "b/assets/red_sphere_blue_cube.png"]
+    assert weft("check", "b/mine.json").code == 0
+    picture = Path("b/assets/red_sphere_blue_cube.png")
+    picture.write_bytes(b"my own")
+    assert weft("new", "b/other.json", "--template", "image_to_image").lines == ["b/other.json"]
+    assert picture.read_bytes() == b"my own"
+
+
 def test_a_new_file_may_begin_with_nodes_wired_by_their_types(weft):
     weft(
         "new", "my_picture.json", "load.model", "CLIPTextEncode", "latent.empty", "KSampler", "vae.decode", "image.save"

@@ -19,12 +19,12 @@ def test_a_pattern_finds_the_first_its_group_and_all():
 
 
 def test_a_pattern_that_runs_away_is_stopped():
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(WeftError, match="takes more than 1 s"):
         strings.match("a" * 64 + "!", r"^(?:(a+)+|(a|aa)+)$")
     with pytest.raises(WeftError, match="takes more than 1 s"):
         strings.replace("a" * 64 + "!", r"^(?:(a+)+|(a|aa)+)$", "b", pattern=True)
-    assert time.perf_counter() - started < 10
+    assert time.thread_time() - started < 10
 
 
 def test_what_is_no_pattern_is_refused_on_its_socket():
