@@ -38,7 +38,6 @@ from engine.workflow import Parameter, Value, Workflow, dumps, from_json, read  
 
 MADE = "<!-- Made by docs/generate.py from the code; edit that instead, then `make docs`. -->"
 FIRST = ("text_to_image", "image_to_image", "inpaint", "upscale_second_pass", "textbook_dag")  # the rest by name
-NEEDS_MORE = ("textbook_dag",)  # a LoRA and a ControlNet, which do not ship
 WIDEST = 352  # pixels of a picture on a drawing: twice what is shown, for fine screens
 EXITS = """Exit codes: 0 done · 1 failed · 2 the file or the arguments are wrong · 3 partial: some of it is there ·
 130 cancelled. What was asked for goes to stdout, what is told on the way to stderr; a mistake is one line, with the
@@ -807,7 +806,7 @@ def take_pictures() -> None:
 
     with tempfile.TemporaryDirectory() as home, Session(places=Places(home=Path(home)), records=Records()) as session:
         for name, flow in workflows().items():
-            if name in NEEDS_MORE:
+            if flow.extra.get("requires", {}).get("models"):  # what does not ship
                 continue
             result = session.run(flow)
             if result.state != "succeeded":

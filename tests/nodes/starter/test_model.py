@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nodes.starter import MODEL, check, world
+from nodes.starter import CONTROLNET, LORA, MODEL, check, check_adapters, train_control, world
 
 ASKED = [
     ("a red sphere on a gray background", 1),
@@ -61,6 +61,33 @@ def test_its_constants_are_not_the_usual_ones(pipe):
 def test_words_it_never_met_do_no_harm(pipe):
     made = pipe("a zebra, naïve 🙂 " + "very " * 60, num_inference_steps=2, output_type="np").images
     assert np.isfinite(made).all()
+
+
+def test_the_lora_makes_objects_bigger_and_below_zero_smaller(pipe):
+    asked = check_adapters.prompts(4)
+    pipe.load_lora_weights(LORA, adapter_name="big")
+    sizes = []
+    for strength in (-1.0, 0.0, 1.0):
+        pipe.set_adapters("big", strength)
+        sizes.append(check_adapters.radius(list(check_adapters.drawn(pipe, asked))))
+    pipe.unload_lora_weights()
+    assert sizes[0] < 0.97 * sizes[1] and sizes[2] > 1.2 * sizes[1]
+
+
+def test_the_controlnet_holds_the_edges_of_a_picture(pipe):
+    import torch
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+
+    asked = check_adapters.prompts(4)
+    real = list(check.truth(asked))
+    lines = np.stack([train_control.edges(np.round(rgb * 255)) for rgb in real])
+    hint = torch.from_numpy(lines)[:, None].expand(-1, 3, -1, -1)
+    net = ControlNetModel.from_pretrained(CONTROLNET, variant="fp16", dtype=torch.float32)
+    guided = StableDiffusionControlNetPipeline.from_pipe(pipe, controlnet=net)
+    guided.set_progress_bar_config(disable=True)
+    made = list(check_adapters.drawn(guided, asked, hint))
+    assert np.mean([check_adapters.overlap(a, b) for a, b in zip(made, real, strict=True)]) > 0.8
+    assert all(check.judge(rgb, one.scene).all for rgb, one in zip(made, asked, strict=True))
 
 
 def test_it_is_small_and_in_half_precision():
