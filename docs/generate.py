@@ -806,7 +806,7 @@ def take_pictures() -> None:
 
     with tempfile.TemporaryDirectory() as home, Session(places=Places(home=Path(home)), records=Records()) as session:
         for name, flow in workflows().items():
-            if flow.extra.get("requires", {}).get("models"):  # what does not ship
+            if flow.requires.get("models"):  # what does not ship
                 continue
             result = session.run(flow)
             if result.state != "succeeded":
