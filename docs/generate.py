@@ -66,6 +66,7 @@ CHAPTERS = {
     "control": "ControlNets: a picture that steers the layout.",
     "lora": "Low-rank adapters on a model.",
     "denoise": "The loop from noise to picture.",
+    "numerics": "How a model computes: quicker or smaller, at a price. [What each costs](../numerics.md).",
     "image": "Pictures: in, out, and everyday work on them.",
     "mask": "Where something happens.",
     "preprocess": "What a ControlNet reads, made from a picture: edges, lines, tiles, colours, depth.",

@@ -247,8 +247,9 @@ class Denoiser:
 
     @property
     def weights(self) -> str:
-        """The id under which the bare module is kept; adapters and patches do not change it."""
-        return self.base.id
+        """The id under which the bare module is kept; adapters do not change it, nor patches that can be taken off."""
+        own = (str(getattr(patch, "own", "")) for patch in self.patches)
+        return "+".join((self.base.id, *filter(None, own)))
 
     @property
     def facts(self) -> Facts:

@@ -53,6 +53,8 @@ class Budget:
             if resident.bytes > self.limit:
                 return False
             if not self._can_make_room(resident):
+                # As if it had come and gone at once: else what is dear now would keep everything new out for ever.
+                self.clock = max(self.clock, resident.priority)
                 return False
         self.insert(resident)
         return True

@@ -272,8 +272,8 @@ class Memory:
 
     def _recount(self, held: _Module, recipe: Leasable) -> None:
         """Adapters take room as well: count again when others are on the module than before."""
-        adapters = getattr(recipe, "adapters", ())
-        if adapters and adapters != held.adapters:
+        adapters = (getattr(recipe, "adapters", ()), getattr(recipe, "patches", ()))
+        if any(adapters) and adapters != held.adapters:
             held.adapters = adapters
             with self.lock:
                 self.budget(held.where).resize(held.resident, module_bytes(held.module))

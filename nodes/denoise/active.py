@@ -9,6 +9,7 @@ from typing import Any
 from engine.errors import fail, refuse
 from engine.sockets import Facts, Ref, facts_of
 from nodes import schedule as schedules
+from nodes.families.choices import stateful
 from nodes.types import Conditioning, Control, ControlItem, Denoiser, Entry, Guidance, Noise, Schedule
 
 
@@ -96,6 +97,8 @@ def active(**inputs: Any) -> tuple[Any, ...]:
     positive, negative, control = inputs["positive"], inputs.get("negative"), inputs.get("control")
     if not settings.known or any(isinstance(one, Ref) for one in (model, positive, negative, control)):
         return ()
+    if stateful(model.patches):
+        return ()  # what a cache remembers of earlier forwards is in no checkpoint: such a run starts over
     flow = model.prediction == "flow"
     total, run = schedules.evaluations(settings.schedule, flow), schedules.part(settings.schedule, flow)
     guidance = settings.guidance

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.denoise.active import control_at, entries_at, guided_at
 from nodes.families.base import SIDES, Family
+from nodes.families.choices import remembering
 from nodes.types import Conditioning, Control, ControlItem, Entry, Guidance
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Model:
             if beside is not None:
                 some = torch.cat([some, beside[part]], dim=1)
             told = SIDES.set(tuple(pro))
+            who = f"{part.start}:{'+'.join(str(id(entry)) for entry in entries)}"
             try:
-                outs.append(self.family.predict(self.module, some, t, words, pool, residuals, self.scale, size))
+                with remembering(self.module, who):
+                    outs.append(self.family.predict(self.module, some, t, words, pool, residuals, self.scale, size))
             finally:
                 SIDES.reset(told)
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
