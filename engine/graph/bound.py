@@ -87,9 +87,18 @@ class Graph:
 
     @cached_property
     def effects(self) -> tuple[str, ...]:
-        """The steps that are always targets, in order."""
+        """The steps that leave something outside, in order."""
         steps = self.steps.items()
         return tuple(path for path, step in steps if step.spec.effect or (step.body is not None and step.body.effects))
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """The steps that every run makes sure of, in order: effects, and what is there to be looked at."""
+        return tuple(
+            path
+            for path, step in self.steps.items()
+            if step.spec.effect or step.spec.target or (step.body is not None and step.body.targets)
+        )
 
     @cached_property
     def readers(self) -> Mapping[str, tuple[str, ...]]:

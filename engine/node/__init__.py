@@ -127,6 +127,7 @@ def node(
     output: str = "out",
     light: bool = False,
     effect: bool = False,
+    target: bool = False,
     volatile: bool = False,
     cutoff: bool = False,
     lane: Lane = "device",
@@ -153,6 +154,7 @@ def node(
         output: The name of a single output.
         light: Pure bookkeeping, no tensor read; evaluated while planning, on `Ref`s for what does not exist yet.
         effect: It has a result outside (a saved file): always a target; returns the files it wrote.
+        target: Made in every run, whether anything reads it or not, as something to look at; nothing is left outside.
         volatile: Never reuse its result.
         cutoff: A small result; what follows is keyed by its content.
         lane: Where it runs: one step at a time on the `device`, or beside it on `cpu` or `io`.
@@ -181,6 +183,7 @@ def node(
             deprecated=deprecated,
             light=light,
             effect=effect,
+            target=target,
             volatile=volatile,
             cutoff=cutoff,
             lane=lane,

@@ -91,6 +91,7 @@ class NodeSpec:
     deprecated: str = ""
     light: bool = False
     effect: bool = False
+    target: bool = False
     volatile: bool = False
     cutoff: bool = False
     lane: Lane = "device"

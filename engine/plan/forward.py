@@ -388,7 +388,7 @@ class Forward:
             live.turn += 1
 
     def _body_effects(self, body: Graph, scope: Scope) -> None:
-        for path in body.effects:
+        for path in body.targets:
             self._want_step(scope.prefix + path)
 
 

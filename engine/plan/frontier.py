@@ -63,8 +63,8 @@ class Frontier(Forward):
         if targets is None:
             effects = set(graph.effects)
             outputs = {n: b for n, b in graph.outputs.items() if not (isinstance(b, Out) and b.path in effects)}
-            if effects or graph.outputs:
-                return list(graph.effects), outputs
+            if graph.targets or graph.outputs:
+                return list(graph.targets), outputs
             return [path for path in graph.steps if not graph.readers[path]], {}
         paths: list[str] = []
         chosen: dict[str, Bound] = {}

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     import torch
 
 
-@node("image.batch", output="image", lane="cpu", aliases=["ImageBatch", "ImageListToImageBatch", "RebatchImages"])
+@node(
+    "image.batch",
+    output="image",
+    lane="cpu",
+    aliases=["ImageBatch", "BatchImagesNode", "ImageListToImageBatch", "RebatchImages"],
+)
 def batch(*images: Image) -> Image:
     """One value whose batch holds all pictures in order; they must have one size."""
     import torch
@@ -72,7 +77,14 @@ def split(image: Image) -> list[Image]:
     return [Image(item[None].clone()) for item in image.pixels]
 
 
-@node("image.preview", output="image", effect=True, lane="io", aliases=["PreviewImage"])
+@node(
+    "image.preview",
+    output="image",
+    target=True,
+    lane="io",
+    facts=[copy(f"image.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")],
+    aliases=["PreviewImage"],
+)
 def preview(run: Run, image: Image) -> Image:
     """Show pictures on the node's card, without saving them; they pass through."""
     run.show(image)

@@ -70,7 +70,16 @@ def from_lab(lab: torch.Tensor) -> torch.Tensor:
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
-    aliases=["brightness", "contrast", "saturation", "hue", "ImageColorAdjust", "Image Filter Adjustments"],
+    aliases=[
+        "brightness",
+        "contrast",
+        "saturation",
+        "hue",
+        "ImageColorAdjust",
+        "AdjustBrightness",
+        "AdjustContrast",
+        "Image Filter Adjustments",
+    ],
 )
 def adjust(
     image: Image,

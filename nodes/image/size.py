@@ -59,7 +59,7 @@ def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     output="image",
     lane="cpu",
     facts=[rule("nodes.image.size:resize_facts")],
-    aliases=["ImageScale", "ResizeAndPadImage", "CenterCropImages"],
+    aliases=["ImageScale", "ResizeAndPadImage", "CenterCropImages", "ResizeImageMaskNode"],
 )
 def resize(
     image: Image, width: Size = 512, height: Size = 512, method: Method = "lanczos", fit: Fit = "stretch"

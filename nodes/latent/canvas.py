@@ -77,7 +77,7 @@ def empty_latent(model: Denoiser, width: Size = 512, height: Size = 512, batch: 
     return Latent(torch.zeros(batch, model.space.channels, height // factor, width // factor), model.space)
 
 
-@node("latent.batch", output="latent", lane="cpu", aliases=["LatentBatch", "RebatchLatents"])
+@node("latent.batch", output="latent", lane="cpu", aliases=["LatentBatch", "BatchLatentsNode", "RebatchLatents"])
 def batch_latents(*latents: Latent) -> Latent:
     """One latent whose batch holds all items in order; they must share latent space and size.
 

@@ -235,7 +235,7 @@ def crop(mask: Mask, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: Si
     return Mask(mask.alpha[:, y : y + height, x : x + width].contiguous())
 
 
-@node("mask.batch", output="mask", lane="cpu", aliases=["MaskBatch", "MaskListToMaskBatch"])
+@node("mask.batch", output="mask", lane="cpu", aliases=["MaskBatch", "BatchMasksNode", "MaskListToMaskBatch"])
 def batch(*masks: Mask) -> Mask:
     """One value whose batch holds all masks in order; they must have one size."""
     import torch

@@ -56,7 +56,7 @@ class Computed(NamedTuple):
     whole: int
 
 
-@node("values.math", light=True, aliases=["MathExpression", "SimpleMath+", "arithmetic"])
+@node("values.math", light=True, aliases=["MathExpression", "SimpleMath+", "ComfyMathExpression", "arithmetic"])
 def compute(expression: str = "a", **values: float) -> Computed:
     """A formula over the wired values, by their names: `a * 2`, `max(a, b)`, `a if a > b else b`.
 

@@ -72,7 +72,7 @@ def counter(
 @node(
     "values.show",
     output="value",
-    effect=True,
+    target=True,
     lane="io",
     aliases=["PreviewAny", "Display Any", "ShowText", "DisplayString", "PreviewText"],
 )
