@@ -106,7 +106,11 @@ class Mend:
 
     An edit is one of: `{"set": "node.input", "value": v}`, `{"wire": "node.input", "from": "node.output"}`,
     `{"unset": "node.input"}`, `{"remove": "node"}`, or `{"insert": {"type": t, "between": ["a.out", "b.in"],
-    "input": i, "output": o}}`, which wires a.out to i and o to b.in. `engine.workflow.apply_edits` applies them.
+    "input": i, "output": o}}`, which wires a.out to i and o to b.in; `{"put": {"type": t, "before": "node.input",
+    "input": i, "output": o}}`, where what stood in the input becomes i of a new node; or `{"put": {"type": t, "behind":
+    "node.input", "passes": [names], "with": {"type": u, "into": j}}}`, a new node behind the one that the input reads
+    from: everyone who read its outputs of these names reads the new node's; `with` is a node that it reads as j. Both
+    take `inputs`, literals by name. `engine.workflow.apply_edits` applies them.
     """
 
     text: str
@@ -117,7 +121,11 @@ class Mend:
 
         def whole(edit: Mapping[str, Any]) -> Mapping[str, Any]:
             named = {verb: edit[verb] for verb in ("set", "wire", "unset") if verb in edit}
-            return {**edit, **{verb: f"{path}.{name}" for verb, name in named.items() if "." not in name}}
+            made = {**edit, **{verb: f"{path}.{name}" for verb, name in named.items() if "." not in name}}
+            if "put" in edit:
+                spot = {key: edit["put"][key] for key in ("before", "behind") if key in edit["put"]}
+                made["put"] = {**edit["put"], **{k: f"{path}.{name}" for k, name in spot.items() if "." not in name}}
+            return made
 
         return replace(self, edits=tuple(map(whole, self.edits)))
 

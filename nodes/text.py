@@ -2,43 +2,127 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
 
-from engine.errors import fail, refuse
+from engine import places
+from engine.errors import Mend, Problem, Where, fail, refuse
 from engine.node import Help, Multiline, Range, node
 from engine.run import Run
 from engine.sockets import copy, facts_of, rule
 from nodes.families import family_of
+from nodes.prompt import choices, embeddings, parse
+from nodes.prompt.parse import Weights
 from nodes.types import Conditioning, Entry, Framing, Mask, TextEncoder
 
 Fraction = Annotated[float, Range(0, 1, 0.01)]
+HEAVIEST = 100.0  # a weight beyond which nothing but noise can come
 Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
 
 
 @node(
     "text.encode",
     output="conditioning",
-    facts=[copy("encoder.text_layout", "conditioning.text_layout")],
-    aliases=("CLIPTextEncode", "prompt"),
+    facts=[copy("encoder.text_layout", "conditioning.text_layout"), rule("nodes.text:prompt_facts")],
+    fingerprint="nodes.text:prompt_files",
+    lints="nodes.text:prompt_advice",
+    aliases=(
+        "CLIPTextEncode",
+        "CLIPTextEncodeSD3",
+        "CLIPTextEncodeFlux",
+        "CLIPSetLastLayer",
+        "prompt",
+        "BNK_CLIPTextEncodeAdvanced",
+    ),
 )
 def encode(
     run: Run,
     encoder: TextEncoder,
     text: Annotated[str, Multiline(prompt=True)] = "",
     clip_skip: Annotated[int, Range(1, 24), Help("1 is the layer the model was trained with, 2 the one before.")] = 1,
+    weights: Annotated[
+        Weights, Help("What (word:1.2) means: as ComfyUI, as A1111's web UI, or brackets as such.")
+    ] = "comfy",
 ) -> Conditioning:
-    """A prompt as embeddings: float [1, tokens, width], with [1, width] pooled where the family has it.
+    r"""A prompt as embeddings: float [1, tokens, width], with [1, width] pooled where the family has it.
 
-    A prompt longer than CLIP's window goes on in further windows, whose embeddings follow one another: nothing is cut
-    off in silence. T5 takes 512 tokens and refuses more. The empty text is what most models take as unconditional.
+    `(word)` and `(word:1.2)` are stronger, BREAK begins a new window, `embedding:name` is a textual inversion file's
+    vectors, `\(` a bracket, `/* */` a comment: docs/prompts.md. A prompt longer than CLIP's window goes on in further
+    windows, whose embeddings follow one another: nothing is cut off in silence. T5 takes 512 tokens and refuses more.
+    The empty text is what most models take as unconditional. Errors: `<lora:...>`, `[a:b:0.4]` (each with its node),
+    an embedding that is missing or of another width, a weight beyond 100.
     """
     import torch
 
-    skip = max(clip_skip, encoder.clip_skip) - 1
+    prompt_facts(encoder=encoder, text=text, weights=weights)  # the text may come from a node that had not run
+    skip, prompt = max(clip_skip, encoder.clip_skip) - 1, parse.parse(text, weights)
     with run.lease(encoder, working_bytes=2**26) as encoders, torch.no_grad():
-        embedding, pooled = family_of(encoder).encode(encoders, encoder, text, skip, run.check)
+        embedding, pooled = family_of(encoder).encode(encoders, encoder, prompt, skip, run.check)
     return Conditioning((Entry(embedding, pooled),), encoder.layout, text)
+
+
+def prompt_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
+    """Refuse what a prompt cannot say here, before any encoder is loaded."""
+    text, weights, encoder = inputs["text"], inputs["weights"], inputs["encoder"]
+    if not isinstance(text, str) or weights == "plain":
+        return {}
+    _refuse_loras(text)
+    changing = parse.editing(text) if weights == "a1111" else ""
+    if changing:
+        raise refuse(
+            f"{changing[:60]} changes the prompt between steps, which one encoded text cannot",
+            socket="text",
+            mend="use text.schedule, which takes one prompt for the first steps and another for the rest",
+        )
+    for piece in parse.parse(text, weights).pieces:
+        if not math.isfinite(piece.weight) or abs(piece.weight) > HEAVIEST:
+            raise refuse(f"'{piece.text[:40]}' has a weight of {piece.weight:g}", socket="text", mend="use 0.5 to 1.5")
+        if piece.kind == "embedding" and isinstance(encoder, TextEncoder):
+            embeddings.check(piece.text, places.current(), encoder)
+    return {}
+
+
+def _refuse_loras(text: str) -> None:
+    found = parse.loras(text)
+    if not found:
+        return
+    written, name, strength = found[0]
+    load = {"type": "lora.load", "into": "lora", "output": "lora", "inputs": {"lora": name}}
+    apply = {"type": "lora.apply", "behind": "encoder", "inputs": {"strength": strength}, "with": load}
+    apply["passes"] = ["model", "text_encoder"]
+    raise fail(
+        "node.refused",
+        f"{written} in a prompt does nothing here: a LoRA changes the model, not the words",
+        socket="text",
+        mend=f"insert lora.load with '{name}' and lora.apply at {strength:g}, and take it out of the text",
+        edits=[{"set": "text", "value": parse.without_loras(text)}, {"put": apply}],
+    )
+
+
+def prompt_files(**inputs: Any) -> list[tuple[str, str]]:
+    """The embeddings that a prompt names, with the ids of their files."""
+    text, weights = inputs["text"], inputs["weights"]
+    if not isinstance(text, str) or "embedding:" not in text or weights == "plain":
+        return []
+    names = {piece.text for piece in parse.parse(text, weights).pieces if piece.kind == "embedding"}
+    return [(name, places.file_id(embeddings.find(name, places.current()))) for name in sorted(names)]
+
+
+def prompt_advice(**inputs: Any) -> Iterator[Problem]:
+    """What of a prompt is read as plain words, and probably was not meant so."""
+    text, weights = inputs["text"], inputs["weights"]
+    if not isinstance(text, str) or weights == "plain":
+        return
+    if choices.has_choices(text):
+        edit = {"put": {"type": "prompt.resolve", "before": "text", "input": "text", "output": "text"}}
+        message = "text.encode reads {a|b} and __name__ as words: a choice needs a seed"
+        mend = Mend("insert prompt.resolve, which makes the choices", (edit,))
+        yield Problem("lint.choices", message, Where(socket="text"), mend, severity="lint")
+    if weights == "comfy" and parse.editing(text):
+        message = f"{parse.editing(text)[:60]} is read as words: a prompt that changes between steps needs its own node"
+        yield Problem("lint.editing", message, Where(socket="text"), Mend("use text.schedule"), severity="lint")
 
 
 @node("text.combine", light=True, output="conditioning", aliases=("ConditioningCombine",))

@@ -205,6 +205,17 @@ class Execution(Ending):
     def _make_ready(self, live: Live) -> None:
         heapq.heappush(self._ready[live.spec.lane], (live.order, live.path))
 
+    def _chosen(self, live: Live) -> dict[str, str]:
+        """The texts that light nodes with a seed gave, by output: in the step's own graph and those around it."""
+        return {
+            f"{other.path}.{name}": value
+            for other in self.frontier.lives.values()
+            if other.spec.light and live.path.startswith(other.scope.prefix)
+            if any(item.widget.get("kind") == "seed" for item in other.spec.inputs)
+            for name, value in other.outputs.items()
+            if isinstance(value, str)
+        }
+
     def _dispatch(self) -> None:
         for lane, ready in self._ready.items():
             while ready and self._busy[lane] < LANE_WIDTH[lane]:

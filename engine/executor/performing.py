@@ -42,6 +42,10 @@ class Performing(Holding):
     def _nested(self, flight: Flight, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         """Run a workflow inside a step."""
 
+    @abstractmethod
+    def _chosen(self, live: Live) -> dict[str, str]:
+        """The texts that seeds chose on the way to a step, for what it says about itself."""
+
     def _perform(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> None:
         """Run one step and tell its waiters how it went. Never raises."""
         token = places_room.CURRENT.set(self.places)
@@ -97,7 +101,7 @@ class Performing(Holding):
             self._numerics,
             self._hooks(flight, live, watch, trail),
             self.order.document,
-            self.order.resolved,
+            {**self.order.resolved, **self._chosen(live)} if live.spec.effect else self.order.resolved,
             live.leaner,
         )
         memory, device = self.engine.memory, self._numerics.device

@@ -317,6 +317,9 @@ def _moved(edits: Sequence[Mapping[str, Any]], under: Callable[[str | None], str
         made = {key: under(value) if key in paths else value for key, value in edit.items()}
         if "insert" in edit:
             made["insert"] = {**edit["insert"], "between": [under(end) for end in edit["insert"]["between"]]}
+        if "put" in edit:
+            spot = {key: under(edit["put"][key]) for key in ("before", "behind") if key in edit["put"]}
+            made["put"] = {**edit["put"], **spot}
         moved.append(made)
     return tuple(moved)
 

@@ -199,7 +199,8 @@ class Forward:
         name = ""
         if memo is not None:
             try:
-                name = f"{spec.id}@{spec.version}|{self._files(spec, inputs)}|{canonical(inputs)}"
+                more = _in_time(spec, inputs) if spec.fingerprint else ""
+                name = f"{spec.id}@{spec.version}|{self._files(spec, inputs)}|{more}|{canonical(inputs)}"
             except TypeError:
                 memo = None
             else:

@@ -37,7 +37,9 @@ def _apply(workflow: Workflow, edit: Mapping[str, Any]) -> Workflow:
         return _at(workflow, edit["remove"], _removed)
     if "insert" in edit:
         return _insert(workflow, edit["insert"])
-    raise fail("file.shape", f"an edit is one of set, wire, unset, remove, insert; this one is {', '.join(edit)}")
+    if "put" in edit:
+        return _put(workflow, edit["put"])
+    raise fail("file.shape", f"an edit is one of set, wire, unset, remove, insert, put; this one is {', '.join(edit)}")
 
 
 def _with(node: Node, name: str, source: Link | Value) -> Node:
@@ -67,15 +69,62 @@ def _insert(workflow: Workflow, what: Mapping[str, Any]) -> Workflow:
     path, _, socket = target.rpartition(".")
 
     def put(net: Net, name: str) -> Net:
-        stem = what["type"].rpartition(".")[2]
-        names = (stem, *(f"{stem} {index}" for index in range(2, len(net.nodes) + 3)))
-        new = next(one for one in names if one not in net.nodes)
+        new = _free(net, what["type"])
         before, _, output = source.rpartition(".")
         made = Node(what["type"], {what["input"]: Link(before.rpartition("/")[2], output)})
         reader = _with(net.nodes[name], socket, Link(new, what.get("output", "")))
         return replace(net, nodes={**net.nodes, new: made, name: reader})
 
     return _at(workflow, path, put)
+
+
+def _put(workflow: Workflow, what: Mapping[str, Any]) -> Workflow:
+    """A node before a socket, with what stood there as its own input; or behind a node, for all who read from it."""
+    path, _, socket = (what.get("before") or what["behind"]).rpartition(".")
+    if "before" in what:
+        return _at(workflow, path, lambda net, name: _before(net, name, socket, what))
+    return _at(workflow, path, lambda net, name: _behind(net, name, socket, what))
+
+
+def _before(net: Net, name: str, socket: str, what: Mapping[str, Any]) -> Net:
+    held, new = net.nodes[name].inputs.get(socket), _free(net, what["type"])
+    made = Node(what["type"], {**_literals(what), **({} if held is None else {what["input"]: held})})
+    reader = _with(net.nodes[name], socket, Link(new, what["output"]))
+    old, taker = f"{name}.{socket}", f"{new}.{what['input']}"
+    parameters = {
+        key: replace(parameter, to=tuple(taker if to == old else to for to in parameter.to))
+        for key, parameter in net.parameters.items()
+    }
+    return replace(net, nodes={**net.nodes, new: made, name: reader}, parameters=parameters)
+
+
+def _behind(net: Net, name: str, socket: str, what: Mapping[str, Any]) -> Net:
+    source, nodes = net.nodes[name].inputs.get(socket), dict(net.nodes)
+    inputs, beside = _literals(what), what.get("with")
+    if beside is not None:
+        helper = _free(net, beside["type"])
+        nodes[helper] = Node(beside["type"], _literals(beside))
+        inputs[beside["into"]] = Link(helper, beside.get("output", ""))
+    new = _free(replace(net, nodes=nodes), what["type"])
+    for passed in what["passes"] if isinstance(source, Link) else ():
+        old = Link(source.node if isinstance(source, Link) else "", passed)
+        for reader, node in list(nodes.items()):
+            swapped = {key: Link(new, passed) if given == old else given for key, given in node.inputs.items()}
+            if swapped != dict(node.inputs):
+                nodes[reader] = replace(node, inputs=swapped)
+                inputs[passed] = old
+    return replace(net, nodes={**nodes, new: Node(what["type"], inputs)})
+
+
+def _literals(what: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: Value(value) for key, value in what.get("inputs", {}).items()}
+
+
+def _free(net: Net, type: str) -> str:
+    """A name that no node has yet: the verb, with a number where it is taken."""
+    stem = type.rpartition(".")[2]
+    names = (stem, *(f"{stem} {index}" for index in range(2, len(net.nodes) + 3)))
+    return next(one for one in names if one not in net.nodes)
 
 
 def _at(workflow: Workflow, path: str, change: Change) -> Workflow:
@@ -93,5 +142,5 @@ def _at(workflow: Workflow, path: str, change: Change) -> Workflow:
         graph = net.nodes[steps.pop(0)].type.removeprefix("#")
     changed = change(net, steps[0])
     if not graph:
-        return replace(workflow, nodes=changed.nodes)
+        return replace(workflow, nodes=changed.nodes, parameters=changed.parameters)
     return replace(workflow, graphs={**workflow.graphs, graph: changed})

@@ -16,6 +16,7 @@ from engine import places
 from engine.errors import fail
 from engine.memory.modules import signature
 from nodes.families.files import Component, component, damaged, is_inside, read_json
+from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Family(Protocol):
         """Set adapters to the recipe; returns what undoes them."""
 
     def encode(
-        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+        self, encoders: Any, recipe: TextEncoder, text: Prompt, skip: int, check: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """A prompt as (embedding [1, tokens, width], pooled [1, width] or None); `check` is called between chunks."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail
 from nodes.families import base, clip, t5
 from nodes.families.files import Component, check_shape, component, require
+from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Flux:
         return base.attach_adapters(module, recipe)
 
     def encode(
-        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+        self, encoders: Any, recipe: TextEncoder, text: Prompt, skip: int, check: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """T5's tokens [1, 512 or 256, width]; pooled: CLIP's end of text in the first window [1, width].
 
@@ -148,9 +149,10 @@ class Flux:
         """
         import torch
 
-        window = next(clip.chunks(encoders.tokenizers[CLIP], text, recipe.length))
+        window = clip.windows(encoders[CLIP], encoders.tokenizers[CLIP], text, recipe.length)[0]
         check()
-        pooled = encoders[CLIP](torch.tensor([window], device=encoders[CLIP].device)).pooler_output
+        with clip.standing_in(encoders[CLIP], window.rows):
+            pooled = encoders[CLIP](torch.tensor([window.ids], device=encoders[CLIP].device)).pooler_output
         check()
         hidden = t5.encode_t5(encoders[T5], encoders.tokenizers[T5], text, (dict(recipe.config)["tokens"],))
         return hidden, pooled.to(hidden)

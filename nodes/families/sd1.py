@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail, refuse
 from nodes.families import base, clip
 from nodes.families.files import Component, check_shape, component, require
+from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class SD1:
         return base.attach_adapters(module, recipe)
 
     def encode(
-        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+        self, encoders: Any, recipe: TextEncoder, text: Prompt, skip: int, check: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The hidden states of CLIP's last layer, or of an earlier one normalised as the last one is."""
         encoder = encoders["text_encoder"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import fail, refuse
 from nodes.families import base, clip, t5
 from nodes.families.files import Component, check_shape, component, require
+from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class SD3:
         return base.attach_adapters(module, recipe)
 
     def encode(
-        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+        self, encoders: Any, recipe: TextEncoder, text: Prompt, skip: int, check: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """CLIP-L and CLIP-G side by side, padded to T5's width, then T5's tokens; pooled: both CLIPs' projections."""
         import torch
@@ -139,7 +140,8 @@ class SD3:
                 raise refuse(
                     f"this text encoder has only {layers} layers", socket="clip_skip", mend=f"use 1 to {layers}"
                 )
-            hidden, pool = clip.encode_clip(encoder, tokenizer, text, recipe.length, skip, check, penultimate=True)
+            given = (encoder, tokenizer, text, recipe.length, skip, check)
+            hidden, pool = clip.encode_clip(*given, penultimate=True, component=name)
             states.append(hidden)
             pooled.append(pool)
         tokens = max(state.shape[1] for state in states)  # windows: an absent encoder has as many as the other

@@ -15,6 +15,7 @@ from engine.errors import fail, refuse
 from nodes.families import base, clip
 from nodes.families.files import Component, check_shape, component, require
 from nodes.families.sd1 import CONFIG, SD1, TRAINING
+from nodes.prompt.parse import Prompt
 from nodes.types import Denoiser, Entry, LatentSpace, TextEncoder, plain
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class SDXL(SD1):
         return encoders
 
     def encode(
-        self, encoders: Any, recipe: TextEncoder, text: str, skip: int, check: Callable[[], None]
+        self, encoders: Any, recipe: TextEncoder, text: Prompt, skip: int, check: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The layer before the last of each CLIP side by side [1, tokens, L + G]; pooled: CLIP-G's projection."""
         import torch
@@ -140,7 +141,8 @@ class SDXL(SD1):
                     f"this text encoder has only {layers} layers", socket="clip_skip", mend=f"use 1 to {layers}"
                 )
             tokenizer = encoders.tokenizers[name]
-            hidden, pool = clip.encode_clip(encoder, tokenizer, text, recipe.length, skip, check, penultimate=True)
+            given = (encoder, tokenizer, text, recipe.length, skip, check)
+            hidden, pool = clip.encode_clip(*given, penultimate=True, component=name)
             states.append(hidden)
             pooled = pool if name == CLIPS[1] else pooled
         tokens = max(state.shape[1] for state in states)  # windows: two tokenizers may cut a long text differently

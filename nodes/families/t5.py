@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import refuse
 from nodes.families.base import assemble, unchanged
+from nodes.families.clip import weighed
+from nodes.prompt.parse import Prompt
 from nodes.types import Weights
 
 if TYPE_CHECKING:
@@ -36,9 +38,18 @@ def build_tokenizer(weights: Weights) -> Any:
     return T5Tokenizer.from_pretrained(weights.path, local_files_only=True)
 
 
-def encode_t5(encoder: Any, tokenizer: Any, text: str, lengths: Sequence[int]) -> torch.Tensor:
-    """Hidden states [1, length, width], padded to the first of `lengths` that fits; a longer prompt is refused."""
-    count = len(tokenizer(text, verbose=False).input_ids)
+def encode_t5(encoder: Any, tokenizer: Any, prompt: Prompt, lengths: Sequence[int]) -> torch.Tensor:
+    """Hidden states [1, length, width], padded to the first of `lengths` that fits; a longer prompt is refused.
+
+    T5 has one window and no textual inversion: breaks and embeddings are passed over.
+    """
+    ids: list[int] = []
+    weights: list[float] = []
+    for piece in prompt.pieces:
+        if piece.kind == "text":
+            more = tokenizer(piece.text, add_special_tokens=False, verbose=False).input_ids
+            ids, weights = ids + more, weights + [piece.weight] * len(more)
+    count = len(ids) + 1
     length = next((length for length in lengths if count <= length), None)
     if length is None:
         raise refuse(
@@ -46,6 +57,16 @@ def encode_t5(encoder: Any, tokenizer: Any, text: str, lengths: Sequence[int]) -
             socket="text",
             mend="shorten the prompt",
         )
-    ids = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids
-    out: torch.Tensor = encoder(ids.to(encoder.device))[0]
-    return out
+    import torch
+
+    def hidden(ids: list[int]) -> torch.Tensor:
+        whole = [*ids, tokenizer.eos_token_id]
+        whole += [tokenizer.pad_token_id] * (length - len(whole))
+        out: torch.Tensor = encoder(torch.tensor([whole], device=encoder.device))[0]
+        return out
+
+    state = hidden(ids)
+    if not prompt.weighted:
+        return state
+    weights += [1.0] * (length - len(weights))
+    return weighed(state, weights, hidden([]) if prompt.weights == "comfy" else None)

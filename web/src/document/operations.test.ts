@@ -56,6 +56,29 @@ test("a mend that inserts a node wires it in between and gives it what it needs"
   expect(mended.nodes.save?.inputs.image).toEqual({ from: "decode.image" });
 });
 
+test("a mend that puts a node before an input gives it what stood there, and the parameter that set it", () => {
+  const mended = applied(
+    CHAIN,
+    operations.mend(CHAIN, SPECS, [{ put: { type: "vae.decode", before: "load.model", input: "text", output: "image" } }]),
+  );
+  expect(mended.nodes.decode_2?.inputs.text).toBe("starter/unet");
+  expect(mended.nodes.load?.inputs.model).toEqual({ from: "decode_2.image" });
+  expect(mended.parameters?.model?.to).toEqual(["decode_2.text"]);
+});
+
+test("a mend that puts a node behind another takes over its readers, with a node of its own to read", () => {
+  const beside = { type: "load.model", into: "lora", output: "lora", inputs: { model: "ink" } };
+  const mended = applied(
+    CHAIN,
+    operations.mend(CHAIN, SPECS, [
+      { put: { type: "pass", behind: "decode.vae", passes: ["model", "vae"], inputs: { strength: 0.7 }, with: beside } },
+    ]),
+  );
+  expect(mended.nodes.pass?.inputs).toEqual({ strength: 0.7, lora: { from: "model.lora" }, vae: { from: "load.vae" } });
+  expect(mended.nodes.model?.inputs.model).toBe("ink");
+  expect(mended.nodes.decode?.inputs.vae).toEqual({ from: "pass.vae" });
+});
+
 test("a removed node takes its wires, its parameters and its outputs with it", () => {
   const left = applied(CHAIN, operations.removeNodes(CHAIN, "", ["load", "save"]));
   expect(Object.keys(left.nodes)).toEqual(["sample", "decode"]);

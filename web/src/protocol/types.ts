@@ -80,6 +80,18 @@ export interface MendEdit {
   unset?: string;
   remove?: string;
   insert?: { type: string; between: [string, string]; input?: string; output?: string };
+  put?: {
+    type: string;
+    /** The socket that the new node stands before: it takes what the socket had as `input`, and gives it `output`. */
+    before?: string;
+    input?: string;
+    output?: string;
+    /** The socket whose source it stands behind: who read the outputs named in `passes` reads the new node's. */
+    behind?: string;
+    passes?: string[];
+    inputs?: { [name: string]: Json };
+    with?: { type: string; into: string; output: string; inputs?: { [name: string]: Json } };
+  };
 }
 
 export interface Problem {

@@ -7,6 +7,7 @@ import { asSource, parseEnd } from "../wires";
 import { graphAt, nodePut } from "./base";
 import { insertPuts } from "./between";
 import { removeNodes } from "./nodes";
+import { putPuts } from "./put";
 
 /** A mend's edits as one command. Paths of nodes inside an instance (`hires/denoise`) lead into its sub-graph. */
 export function mend(document: WorkflowJson, specs: Specs, edits: MendEdit[]): Command | null {
@@ -32,6 +33,10 @@ export function mend(document: WorkflowJson, specs: Specs, edits: MendEdit[]): C
       const made = insertPuts(document, specs, scope, { type, from, to: { node, slot: target.output }, input, output });
       if (!made) return null;
       puts.push(...made.puts);
+    } else if (edit.put) {
+      const end = parseEnd(edit.put.before ?? edit.put.behind ?? "");
+      const [scope, node] = locate(document, end.node);
+      puts.push(...putPuts(document, specs, scope, { node, socket: end.output }, edit.put));
     } else return null;
   }
   return puts.length ? { label: "mend", puts } : null;
