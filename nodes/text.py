@@ -142,7 +142,15 @@ def combine(*conditionings: Conditioning) -> Conditioning:
     return Conditioning(entries, conditionings[0].layout, "\n".join(one.text for one in conditionings))
 
 
-@node("text.place", light=True, output="conditioning", aliases=("ConditioningSetArea", "ConditioningSetTimestepRange"))
+@node(
+    "text.place",
+    light=True,
+    output="conditioning",
+    aliases=(
+        *("ConditioningSetAreaPercentage", "ConditioningSetAreaStrength", "ConditioningSetMask"),
+        *("ConditioningSetTimestepRange", "regional prompt"),
+    ),
+)
 def place(
     conditioning: Conditioning,
     weight: Annotated[float, Range(0, 10, 0.05), Help("Its share where several prompts act.")] = 1.0,
@@ -162,7 +170,7 @@ def place(
     whole = (x, y, width, height) == (0, 0, 1, 1)
     area = None if whole else (x, y, width, height)
     entries = tuple(
-        replace(entry, weight=weight, area=area, start=start, end=end, mask=mask or entry.mask)
+        replace(entry, weight=weight, area=area, pixels=False, start=start, end=end, mask=mask or entry.mask)
         for entry in conditioning.entries
     )
     return replace(conditioning, entries=entries)

@@ -463,8 +463,9 @@ class Entry:
     """One prompt's part of a conditioning.
 
     `embedding` float [1, tokens, width], `pooled` float [1, width] or None; `weight` scales its share where several
-    entries act at once; `area` is (x, y, width, height) as fractions of the picture; `start`..`end` the range of steps,
-    as fractions of the schedule, in which it acts; `framing` what the model is told of the picture's size.
+    entries act at once; `area` is (x, y, width, height) as fractions of the picture, or in `pixels`; `start`..`end` the
+    range of steps, as fractions of the schedule, in which it acts; `framing` what the model is told of the picture's
+    size.
     """
 
     embedding: Tensor
@@ -475,6 +476,7 @@ class Entry:
     start: float = 0.0
     end: float = 1.0
     framing: Framing = Framing()
+    pixels: bool = False
 
 
 @socket(colour="#e2934a", recipe=True)

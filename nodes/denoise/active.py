@@ -54,9 +54,9 @@ class Settings:
 
 
 def entries_at(conditioning: Conditioning | None, index: int, total: int) -> tuple[Entry, ...]:
-    """The prompts that act in a step."""
+    """The prompts that act in a step: those in whose range it begins, so that ranges side by side leave no step out."""
     entries = () if conditioning is None else conditioning.entries
-    return tuple(entry for entry in entries if acts(index, total, entry.start, entry.end))
+    return tuple(entry for entry in entries if entry.start <= index / total < entry.end)
 
 
 def guided_at(guidance: Guidance, index: int, total: int) -> bool:
@@ -112,7 +112,9 @@ def active(**inputs: Any) -> tuple[Any, ...]:
         yield scales if guided or guidance.kind != "cfg" else ()
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
-            yield tuple((one.embedding, one.pooled, one.mask, one.weight, one.area, one.framing) for one in found)
+            yield tuple(
+                (one.embedding, one.pooled, one.mask, one.weight, one.area, one.pixels, one.framing) for one in found
+            )
         yield tuple(
             (one.net, one.image, one.strength, one.vae, one.mode, one.guess)
             for one in control_at(control, index, total)

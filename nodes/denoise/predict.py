@@ -160,10 +160,10 @@ def guided(
         for group in _groups((*cons, *pros), guidance.mode):
             for entry, prediction in zip(group, model.forward(x, t, group, items, cons), strict=True):
                 found[id(entry)] = prediction
-        c = _average(pros, [found[id(entry)] for entry in pros], x)
+        c = _average(pros, [found[id(entry)] for entry in pros], x, model.factor)
         if not cons:
             return c
-        u = _average(cons, [found[id(entry)] for entry in cons], x)
+        u = _average(cons, [found[id(entry)] for entry in cons], x, model.factor)
         out = u + guidance.scale * (c - u)
         if guidance.rescale > 0:
             from diffusers.guiders.guider_utils import rescale_noise_cfg
@@ -184,7 +184,9 @@ def _groups(entries: Sequence[Entry], mode: str) -> list[list[Entry]]:
     return list(groups.values())
 
 
-def _average(entries: Sequence[Entry], predictions: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _average(
+    entries: Sequence[Entry], predictions: Sequence[torch.Tensor], x: torch.Tensor, factor: int
+) -> torch.Tensor:
     """Predictions averaged cell by cell, by weight, mask and area; alone, a prompt acts everywhere and unchanged.
 
     Where no entry reaches, all of them count the same.
@@ -193,14 +195,14 @@ def _average(entries: Sequence[Entry], predictions: Sequence[torch.Tensor], x: t
 
     if len(predictions) == 1:
         return predictions[0]
-    shares = torch.stack([_share(entry, x) for entry in entries])  # (entries, 1 or batch, 1, h, w)
+    shares = torch.stack([_share(entry, x, factor) for entry in entries])  # (entries, 1 or batch, 1, h, w)
     total = shares.sum(dim=0)
     shares = torch.where(total > 0, shares / total.clamp(min=1e-8), 1.0 / len(entries))
     return (torch.stack(list(predictions)) * shares).sum(dim=0).to(x.dtype)
 
 
-def _share(entry: Entry, x: torch.Tensor) -> torch.Tensor:
-    """How much an entry counts in each cell: [batch, 1, h, w]."""
+def _share(entry: Entry, x: torch.Tensor, factor: int) -> torch.Tensor:
+    """How much an entry counts in each cell of `factor` pixels a side: [batch, 1, h, w]."""
     import torch
 
     batch, _, height, width = x.shape
@@ -210,6 +212,9 @@ def _share(entry: Entry, x: torch.Tensor) -> torch.Tensor:
         share = share * _repeat(torch.nn.functional.interpolate(alpha, (height, width), mode="area"), batch)
     if entry.area is not None:
         left, top, wide, high = entry.area
+        if entry.pixels:
+            across, down = width * factor, height * factor
+            left, top, wide, high = left / across, top / down, wide / across, high / down
         inside = torch.zeros_like(share)
         # At least one cell, however small the area.
         x0, y0 = min(int(left * width), width - 1), min(int(top * height), height - 1)

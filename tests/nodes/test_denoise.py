@@ -331,12 +331,12 @@ def test_areas_and_masks_share_the_picture():
     mask = torch.zeros(1, 32, 32)
     mask[:, :, 16:] = 1
     right = Entry(torch.zeros(1, 1, 1), mask=Mask(mask))
-    found = layers._average([left, right], [torch.full_like(x, 1.0), torch.full_like(x, 2.0)], x)
+    found = layers._average([left, right], [torch.full_like(x, 1.0), torch.full_like(x, 2.0)], x, 8)
     assert bool((found[..., :4] == 1).all())
     assert bool((found[..., 4:] == 2).all())
     tiny = Entry(torch.zeros(1, 1, 1), area=(0.999, 0.999, 0.001, 0.001), weight=3.0)
     everywhere = Entry(torch.zeros(1, 1, 1))
-    found = layers._average([tiny, everywhere], [torch.full_like(x, 4.0), torch.zeros_like(x)], x)
+    found = layers._average([tiny, everywhere], [torch.full_like(x, 4.0), torch.zeros_like(x)], x, 8)
     assert bool((found[..., 7, 7] == 3).all())
     assert float(found.sum()) == 3 * 2 * 4
 
@@ -344,7 +344,7 @@ def test_areas_and_masks_share_the_picture():
 def test_where_no_prompt_reaches_all_count_the_same():
     x = torch.zeros(1, 4, 4, 4)
     one, two = (Entry(torch.zeros(1, 1, 1), area=(0.0, 0.0, 0.5, share)) for share in (0.5, 1.0))
-    found = layers._average([one, two], [torch.full_like(x, 1.0), torch.full_like(x, 3.0)], x)
+    found = layers._average([one, two], [torch.full_like(x, 1.0), torch.full_like(x, 3.0)], x, 8)
     assert bool((found[..., 2:] == 2).all())
     assert bool((found[..., 2:, :2] == 3).all())
 
