@@ -13,7 +13,7 @@ from engine.node import Help, Multiline, Range, node
 from engine.run import Run
 from engine.sockets import copy, facts_of, rule
 from nodes.families import family_of
-from nodes.prompt import choices, embeddings, parse
+from nodes.prompt import parse
 from nodes.prompt.parse import Weights
 from nodes.types import Conditioning, Entry, Framing, Mask, TextEncoder
 
@@ -80,6 +80,8 @@ def prompt_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
         if not math.isfinite(piece.weight) or abs(piece.weight) > HEAVIEST:
             raise refuse(f"'{piece.text[:40]}' has a weight of {piece.weight:g}", socket="text", mend="use 0.5 to 1.5")
         if piece.kind == "embedding" and isinstance(encoder, TextEncoder):
+            from nodes.prompt import embeddings
+
             embeddings.check(piece.text, places.current(), encoder)
     return {}
 
@@ -106,8 +108,16 @@ def prompt_files(**inputs: Any) -> list[tuple[str, str]]:
     text, weights = inputs["text"], inputs["weights"]
     if not isinstance(text, str) or "embedding:" not in text or weights == "plain":
         return []
+    from nodes.prompt import embeddings
+
     names = {piece.text for piece in parse.parse(text, weights).pieces if piece.kind == "embedding"}
     return [(name, places.file_id(embeddings.find(name, places.current()))) for name in sorted(names)]
+
+
+def _has_choices(text: str) -> bool:
+    from nodes.prompt import choices
+
+    return choices.has_choices(text)
 
 
 def prompt_advice(**inputs: Any) -> Iterator[Problem]:
@@ -115,7 +125,7 @@ def prompt_advice(**inputs: Any) -> Iterator[Problem]:
     text, weights = inputs["text"], inputs["weights"]
     if not isinstance(text, str) or weights == "plain":
         return
-    if choices.has_choices(text):
+    if ("{" in text or "__" in text) and _has_choices(text):
         edit = {"put": {"type": "prompt.resolve", "before": "text", "input": "text", "output": "text"}}
         message = "text.encode reads {a|b} and __name__ as words: a choice needs a seed"
         mend = Mend("insert prompt.resolve, which makes the choices", (edit,))

@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 from engine import places
 from engine.node import Help, Multiline, Range, Seed, node
-from nodes.prompt import choices
+
+# Imported where they are used: every plan with a prompt imports this folder, and few prompts have choices.
 
 
 def files(**inputs: Any) -> list[tuple[str, str]]:
     """The wildcard files that a text may read, with the ids of their contents."""
+    from nodes.prompt import choices
+
     text = inputs["text"]
     return choices.Files(places.current()).ids(text) if isinstance(text, str) else []
 
@@ -34,6 +37,8 @@ def resolve(text: Annotated[str, Multiline(prompt=True)] = "", seed: Seed = 0) -
             wildcards/name.txt in WEFT_HOME or a model tree.
         seed: Which choices are made.
     """
+    from nodes.prompt import choices
+
     return choices.resolve(text, seed, places.current())
 
 
@@ -49,4 +54,6 @@ def combinations(
     most: Annotated[int, Range(1, 10_000, 1, soft=(1, 100)), Help("More than these are refused.")] = 100,
 ) -> list[str]:
     """Every prompt that the choices of a text allow: `{red|blue} {cube|sphere}` gives four. Send them through `map`."""
+    from nodes.prompt import choices
+
     return choices.combinations(text, places.current(), most)

@@ -15,18 +15,19 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Weights = Literal["comfy", "a1111", "plain"]
 
 STRONGER = 1.1
 SPECIAL = frozenset("()[]{}|<>\\")  # what a backslash takes the meaning of
-_NUMBER = re.compile(r":\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$")
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
-_EMBEDDING = re.compile(r"\bembedding:([\w+\-]+(?:[./][\w+\-]+)*)")
-_COMMENT = re.compile(r"/\*.*?\*/|(?:(?<=\s)|^)//[^\n]*|^[ \t]*#[^\n]*", re.DOTALL | re.MULTILINE)
-_EDITING = re.compile(r"\[[^\[\]]*:[^\[\]]*:\s*[\d.]+\s*\]|\[[^\[\]|]+\|[^\[\]]+\]")
-_LORA = re.compile(r"<(?:lora|lyco|hypernet):([^:>]+)(?::([^>]*))?>")
+# As text: most prompts need none of them, and what is not compiled costs a plan nothing.
+_NUMBER = r":\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$"
+_BREAK = r"\s*\bBREAK\b\s*"
+_EMBEDDING = r"\bembedding:([\w+\-]+(?:[./][\w+\-]+)*)"
+_COMMENT = r"(?sm)/\*.*?\*/|(?:(?<=\s)|^)//[^\n]*|^[ \t]*#[^\n]*"
+_EDITING = r"\[[^\[\]]*:[^\[\]]*:\s*[\d.]+\s*\]|\[[^\[\]|]+\|[^\[\]]+\]"
+_LORA = r"<(?:lora|lyco|hypernet):([^:>]+)(?::([^>]*))?>"
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,19 @@ def uncommented(text: str) -> str:
 
     A `//` needs space before it, so that addresses stay whole.
     """
-    return _COMMENT.sub("", text) if "/" in text or "#" in text else text
+    return re.sub(_COMMENT, "", text) if "/" in text or "#" in text else text
 
 
 def editing(text: str) -> str:
     """The first `[from:to:when]` or `[a|b]` of a prompt that changes between steps; empty when there is none."""
-    found = _EDITING.search(uncommented(text))
+    found = re.search(_EDITING, uncommented(text)) if "[" in text else None
     return found.group() if found else ""
 
 
 def loras(text: str) -> list[tuple[str, str, float]]:
     """Every `<lora:name:strength>`: as written, its name, its strength (1 where none can be read)."""
     found = []
-    for match in _LORA.finditer(uncommented(text)):
+    for match in re.finditer(_LORA, uncommented(text)) if "<" in text else ():
         first = (match[2] or "").split(":")[0]
         try:
             strength = float(first)
@@ -121,14 +122,13 @@ def loras(text: str) -> list[tuple[str, str, float]]:
 
 def without_loras(text: str) -> str:
     """The text without them."""
-    return _LORA.sub("", text).strip()
+    return re.sub(_LORA, "", text).strip()
 
 
 # --- brackets --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(NamedTuple):
     """A pair of brackets: where it closes, where its number begins (or it closes), and what it does to the weight."""
 
     end: int
@@ -217,7 +217,7 @@ def _range(text: str, start: int, end: int, sign: str, weights: Weights) -> _Ran
         return _Range(end, end, 1 / STRONGER, False)
     # A number is short: looking at the last signs alone keeps a thousand nested brackets quick.
     low = max(start + 1, end - 40)
-    number = _NUMBER.search(text, low, end)
+    number = re.compile(_NUMBER).search(text, low, end)
     if number is None or number.start() == start + 1:
         return _Range(end, end, STRONGER, False)
     return _Range(end, number.start(), float(number[1]), weights == "comfy")
@@ -234,11 +234,11 @@ def _pieces(spans: list[tuple[str, float]]) -> Iterator[Piece]:
         else:
             merged.append((text, weight))
     for text, weight in merged:
-        for index, part in enumerate(_BREAK.split(text)):
+        for index, part in enumerate(re.split(_BREAK, text) if "BREAK" in text else (text,)):
             if index:
                 yield BREAK
             at = 0
-            for match in _EMBEDDING.finditer(part):
+            for match in re.finditer(_EMBEDDING, part) if "embedding:" in part else ():
                 before = part[at : match.start()].rstrip()
                 if before:
                     yield Piece(before.lstrip() if at else before, weight)
