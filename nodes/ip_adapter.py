@@ -6,6 +6,7 @@ attention reads with keys and values of their own. Loading and applying is bookk
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from engine import places
@@ -110,4 +111,4 @@ def apply(
     item = IPItem(adapter, prompt, strength, start, end, part, mask)
     others = tuple(patch for patch in model.patches if not isinstance(patch, IPAdapters))
     before = next((patch.items for patch in model.patches if isinstance(patch, IPAdapters)), ())
-    return model.__class__(**{**vars(model), "patches": (*others, IPAdapters((*before, item)))})
+    return replace(model, patches=(*others, IPAdapters((*before, item))))

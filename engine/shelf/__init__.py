@@ -123,10 +123,9 @@ def needs(workflow: Workflow, registry: Registry, where: Places) -> list[Need]:
     found: dict[tuple[str, str], Need] = {}
     for path, kind, name in _named(workflow, registry):
         if (kind, name) not in found:
-            found[kind, name] = _need(kind, name, path, told.get(name, {}), where)
-    for name, record in told.items():
-        kind = str(record.get("kind", "checkpoints"))
-        if not any(known == name for _, known in found):
+            found[kind, name] = _need(kind, name, path, told.get((kind, name), {}), where)
+    for (kind, name), record in told.items():
+        if (kind, name) not in found:
             found[kind, name] = _need(kind, name, "requires.models", record, where)
     return list(found.values())
 
@@ -140,12 +139,15 @@ def _need(kind: str, name: str, node: str, record: Mapping[str, Any], where: Pla
     return Need(kind, name, node, there, str(record.get("from", "")), str(record.get("sha256", "")))
 
 
-def _required(workflow: Workflow) -> dict[str, Mapping[str, Any]]:
-    """`requires.models` of a workflow: name -> {kind, from, sha256}."""
+def _required(workflow: Workflow) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """`requires.models` of a workflow: kind -> names, or name -> {from, sha256}."""
     models = workflow.requires.get("models", {})
-    if not isinstance(models, Mapping):
-        return {}
-    return {str(name): record if isinstance(record, Mapping) else {} for name, record in models.items()}
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for kind, names in models.items() if isinstance(models, Mapping) else ():
+        records = names if isinstance(names, Mapping) else dict.fromkeys(names if isinstance(names, list) else ())
+        for name, record in records.items():
+            found[str(kind), str(name)] = record if isinstance(record, Mapping) else {}
+    return found
 
 
 def _named(workflow: Workflow, registry: Registry) -> Iterator[tuple[str, str, str]]:

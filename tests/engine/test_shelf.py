@@ -426,7 +426,10 @@ def test_a_workflow_says_what_it_lacks_and_how_to_get_it(where, registry, tmp_pa
         },
         "graphs": {"inner": {"nodes": {"d": {"type": "load.vae", "inputs": {"model": "v.safetensors"}}}}},
         "requires": {
-            "models": {"ink.safetensors": {"kind": "loras", "from": "https://example.org/ink", "sha256": "ab"}}
+            "models": {
+                "loras": {"ink.safetensors": {"from": "https://example.org/ink", "sha256": "ab"}},
+                "upscale_models": ["4x.safetensors"],
+            }
         },
     }
     found = {need.name: need for need in shelf.needs(workflow.from_json(record), registry, where)}
@@ -435,7 +438,9 @@ def test_a_workflow_says_what_it_lacks_and_how_to_get_it(where, registry, tmp_pa
         "ink.safetensors": False,
         "org/name": False,
         "v.safetensors": False,
+        "4x.safetensors": False,
     }
+    assert found["4x.safetensors"].mend == "put it under models/upscale_models/4x.safetensors"
     assert found["ink.safetensors"].mend == (
         "weft models get https://example.org/ink --to loras --name ink.safetensors --sha256 ab"
     )

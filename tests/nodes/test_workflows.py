@@ -36,7 +36,18 @@ def registry():
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory, models, tiny_sd1, tiny_controlnet, tiny_upscaler, tiny_inpaint, textbook_lora):
+def session(
+    tmp_path_factory,
+    models,
+    tiny_sd1,
+    tiny_controlnet,
+    tiny_upscaler,
+    tiny_inpaint,
+    textbook_lora,
+    tiny_flux,
+    tiny_likeness,
+    tiny_union,
+):
     places = Places(home=tmp_path_factory.mktemp("home"), model_folders=(models,))
     made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**35}), numerics=Numerics(device="cpu"))
     yield made
@@ -88,11 +99,34 @@ def tiny_upscaler(models):
     return folder / "tiny-4x.safetensors"
 
 
+@pytest.fixture(scope="module")
+def tiny_likeness(models, tiny_sd1):
+    """A plus IP-Adapter for the small UNet, and the image encoder it reads."""
+    from diffusers import UNet2DConditionModel
+
+    from tests.parity.test_ip_adapter import adapter, vision
+
+    vision(models / "clip_vision" / "tiny-eye")
+    unet = UNet2DConditionModel.from_pretrained(tiny_sd1 / "unet")
+    return adapter(models / "ip_adapter" / "tiny-like.safetensors", unet, "plus")
+
+
+@pytest.fixture(scope="module")
+def tiny_union(models, tiny_sdxl):
+    """A ControlNet for several kinds of hint."""
+    from tests.parity.test_nets import make_union
+
+    return make_union(models / "controlnet" / "tiny-union", tiny_sdxl)
+
+
 def run(session, name, **values):
     """Run a workflow on the small model, in few steps."""
     flow = read(name)
     small = {"model": "tiny-sd1", "steps": 2, "lora": "tiny-style.safetensors", "controlnet": "tiny-canny"}
     small |= {"upscaler": "tiny-4x.safetensors", "inpaint_model": "tiny-inpaint"}
+    small |= {"adapter": "tiny-like.safetensors", "encoder": "tiny-eye", "sdxl": "tiny-sdxl", "union": "tiny-union"}
+    small |= {"transformer": "tiny-flux", "encoders": "tiny-flux", "second": "", "autoencoder": "tiny-flux"}
+    small |= {"width": 64, "height": 64} if name in ("union_controlnet", "flux_from_split_files") else {}
     return session.run(flow, {**{k: v for k, v in small.items() if k in flow.parameters}, **values})
 
 

@@ -26,8 +26,7 @@ def no_grad():
         yield
 
 
-@pytest.fixture
-def encoder(home) -> Path:
+def vision(folder: Path) -> Path:
     """A small image encoder: 64 wide, 16 heads, 48 after its projection."""
     torch.manual_seed(7)
     config = CLIPVisionConfig(
@@ -40,9 +39,13 @@ def encoder(home) -> Path:
         patch_size=8,
         hidden_act="gelu",
     )
-    folder = home.home / "models" / "clip_vision"
-    CLIPVisionModelWithProjection(config).save_pretrained(folder / "small")
-    return folder / "small"
+    CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def encoder(home) -> Path:
+    return vision(home.home / "models" / "clip_vision" / "small")
 
 
 def adapter(path: Path, module, kind: str = "plain", seed: int = 8) -> Path:

@@ -23,7 +23,7 @@ from engine.errors import WeftError
 from nodes import control
 from nodes.families.flux import pack, unpack
 from nodes.types import Image
-from tests.nodes import first_layout
+from tests.nodes.families.test_nets import first_code
 from tests.parity.test_flux import Flux
 from tests.parity.test_parity import Ours, common, scheduler, theirs
 
@@ -77,6 +77,11 @@ def test_guess_mode_is_the_pipelines(request, name, batch):
 
 @pytest.fixture
 def union(folder, tiny_sdxl) -> Path:
+    return make_union(folder / "union", tiny_sdxl)
+
+
+def make_union(folder: Path, tiny_sdxl: Path) -> Path:
+    """A ControlNet for six kinds of hint, made from the small SDXL."""
     unet = UNet2DConditionModel.from_pretrained(tiny_sdxl / "unet")
     keep = ("in_channels", "down_block_types", "block_out_channels", "layers_per_block", "cross_attention_dim")
     keep += ("transformer_layers_per_block", "attention_head_dim", "use_linear_projection", "addition_embed_type")
@@ -92,8 +97,8 @@ def union(folder, tiny_sdxl) -> Path:
     )
     net.load_state_dict({key: t for key, t in unet.state_dict().items() if key in net.state_dict()}, strict=False)
     shake(net, *net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out)
-    net.save_pretrained(folder / "union")
-    return folder / "union"
+    net.save_pretrained(folder)
+    return folder
 
 
 @pytest.mark.parametrize(("mode", "number"), [("canny", 3), ("depth", 1)])
@@ -190,28 +195,11 @@ def test_a_t2i_adapter_is_the_pipelines(folder, tiny_sdxl_controlnet):
 # --- single files ----------------------------------------------------------------------------------------------------
 
 
-def first_code(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A ControlNet as its makers published it."""
-    old = {}
-    for key, tensor in state.items():
-        head, _, rest = key.partition(".")
-        if head == "controlnet_cond_embedding":
-            part, _, end = rest.rpartition(".")
-            number = {"conv_in": 0, "conv_out": 14}.get(part) if part.startswith("conv") else 2 * int(part[7:]) + 2
-            old[f"input_hint_block.{number}.{end}"] = tensor
-        elif head == "controlnet_down_blocks":
-            old[f"zero_convs.{rest.replace('.', '.0.')}"] = tensor
-        elif head == "controlnet_mid_block":
-            old[f"middle_block_out.0.{rest}"] = tensor
-        else:
-            old |= first_layout.unet({key: tensor}, 1)
-    return {f"control_model.{key}": tensor.contiguous() for key, tensor in old.items()}
-
-
 @pytest.mark.parametrize("layout", ["first code", "diffusers"])
 def test_a_single_file_is_the_folder_it_was_made_from(folder, tiny_controlnet, layout):
     state = load_file(tiny_controlnet / "diffusion_pytorch_model.safetensors")
-    save_file(first_code(state) if layout == "first code" else state, folder / "canny.safetensors")
+    old = {key: tensor.contiguous() for key, tensor in first_code(state, 1).items()}
+    save_file(old if layout == "first code" else state, folder / "canny.safetensors")
     (folder / "canny").mkdir()
     (folder / "canny" / "config.json").write_bytes((tiny_controlnet / "config.json").read_bytes())
     one, other = control.load("canny.safetensors"), control.load(tiny_controlnet.name)
