@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fix test-slow test-gpu bench nodes docs web venv
+.PHONY: help run demo test check fix test-slow test-gpu bench stress nodes docs web venv
 
 # An active virtual environment is used as it is; otherwise .venv is made. (make cannot name a path with spaces.)
 VENV := $(if $(filter 1,$(words $(VIRTUAL_ENV))),$(VIRTUAL_ENV),.venv)
@@ -40,6 +40,9 @@ test-gpu: venv ## Run the tests that need a CUDA device
 
 bench: venv ## Measure
 	"$(PYTHON)" -m bench
+
+stress: venv ## Load and faults of the server, measured on the loopback (some minutes)
+	"$(PYTHON)" -m tests.engine.server.stress
 
 nodes: venv ## Write nodes/nodes.json anew
 	"$(PYTHON)" -m engine.cli manifest

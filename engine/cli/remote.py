@@ -5,31 +5,41 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.cli import console
 from engine.cli.variants import Variant
 from engine.client import Client, Event, problem_of
 from engine.errors import WeftError
-from engine.places import check_name, write_atomic
+from engine.graph.settable import inputs_of
+from engine.places import Places, check_name, write_atomic
+from engine.registry import Registry
 from engine.server.codec import encode
 from engine.server.shapes import JobShape
-from engine.workflow import Workflow
+from engine.workflow import Value, Workflow
 
 EXITS = {"succeeded": 0, "failed": 1, "partial": 3, "cancelled": 130}
 
 
-def go(args: argparse.Namespace, workflow: Workflow, runs: Sequence[Variant]) -> int:
-    """Submit every run, follow each to its end, and fetch the pictures where `--out` says so."""
+def go(
+    args: argparse.Namespace, workflow: Workflow, runs: Sequence[Variant], registry: Registry, places: Places
+) -> int:
+    """Submit every run, follow each to its end, and fetch the pictures where `--out` says so.
+
+    Pictures that lie here (named by a path, beside the workflow, or in the input folder) are sent along.
+    """
     with Client(args.server, os.environ.get("WEFT_TOKEN", "")) as weft:
+        bring = Bringer(weft, workflow, registry, places)
         jobs: list[JobShape] = []
         bad = 0
         for run in runs:
             try:
                 if run.problems:
                     raise WeftError(run.problems)
-                jobs.append(weft.submit(workflow, run.values, args.to, again=args.again, title=run.name or None))
+                values = bring(run.values)
+                jobs.append(weft.submit(workflow, values, args.to, again=args.again, title=run.name or None))
             except WeftError as error:
                 if len(runs) == 1:
                     raise
@@ -51,6 +61,56 @@ def go(args: argparse.Namespace, workflow: Workflow, runs: Sequence[Variant]) ->
     if len(states) == 1:
         return EXITS[states.pop()]
     return EXITS["partial"]
+
+
+class Bringer:
+    """Sends the pictures that a workflow and its values name, each once."""
+
+    def __init__(self, weft: Client, workflow: Workflow, registry: Registry, places: Places) -> None:
+        """Nothing is sent before a run needs it."""
+        self.weft = weft
+        self.known = inputs_of(workflow, registry)
+        origin = Path(workflow.origin.file) if workflow.origin else None
+        beside = origin.resolve().parent if origin is not None and origin.is_file() else None
+        self.folders = [folder for folder in (Path(), beside, places.input) if folder is not None]
+        self.parameters = {target: name for name, item in workflow.parameters.items() for target in item.to}
+        self.own = {
+            f"{name}.{socket}": source.value
+            for name, node in workflow.nodes.items()
+            for socket, source in node.inputs.items()
+            if isinstance(source, Value) and self._takes_picture(f"{name}.{socket}")
+        }
+        self.own |= {
+            name: item.default
+            for name, item in workflow.parameters.items()
+            if item.has_default and self._takes_picture(name)
+        }
+        self._sent: dict[Path, str] = {}
+
+    def _takes_picture(self, name: str) -> bool:
+        item = self.known.get(name)
+        return item is not None and item.widget.get("kind") == "file" and item.widget.get("place") == "input"
+
+    def __call__(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values as the server is to have them."""
+        # What a parameter sets is the parameter's to send.
+        own = {name: value for name, value in self.own.items() if self.parameters.get(name) not in values}
+        made = dict(values)
+        for name, value in {**own, **values}.items():
+            path = self._local(value) if self._takes_picture(name) else None
+            if path is None:
+                continue
+            if path not in self._sent:
+                self._sent[path] = self.weft.upload(path).name
+                console.err(f"  {console.one_line(str(value))} sent as {self._sent[path]}")
+            made[name] = self._sent[path]
+        return made
+
+    def _local(self, value: Any) -> Path | None:
+        if not isinstance(value, str) or not value:
+            return None
+        found = next((folder / value for folder in self.folders if (folder / value).is_file()), None)
+        return found.resolve() if found is not None else None
 
 
 def _tell(args: argparse.Namespace, event: Event) -> None:

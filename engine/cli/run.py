@@ -89,7 +89,7 @@ def go(args: argparse.Namespace) -> int:
     if args.server:
         from engine.cli import remote
 
-        return remote.go(args, workflow, runs)
+        return remote.go(args, workflow, runs, registry, places)
     if any((spec := registry.get(node.type)) is not None and spec.effect for node in workflow.nodes.values()):
         check_writable(places.output)
     many = bool(args.rows or args.sweep)

@@ -10,6 +10,7 @@ All of it runs on the event loop's thread; what takes time (planning, the store)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import json
@@ -36,6 +37,7 @@ from engine.events import (
     StepHit,
 )
 from engine.places import Places
+from engine.registry import Registry
 from engine.server.blobs import Blobs
 from engine.server.codec import encode
 from engine.server.counts import Counts
@@ -91,6 +93,7 @@ class Book:
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._reloading = False
         for row in store.open_jobs():
             self._take_up(row)
         self._fill()
@@ -206,7 +209,7 @@ class Book:
 
     def _fill(self) -> None:
         """Start what may start."""
-        while not self.paused and not self._closing and len(self.running) < WIDTH:
+        while not (self.paused or self._closing or self._reloading) and len(self.running) < WIDTH:
             entry = self.line.next()
             if entry is None:
                 return
@@ -234,7 +237,7 @@ class Book:
             self.session.begin(entry.job)
 
     def _make_ready(self, entry: Entry) -> None:
-        if entry.job is None:
+        if entry.job is None or entry.job.registry is not self.session.engine.registry:
             entry.job = self.desk.again(entry)
         entry.started = time.time()
         if entry.parent is not None:
@@ -492,10 +495,25 @@ class Book:
             if owner:
                 self.hub.tell({**record, "waiting": [one.id for one in order if one.row.owner == owner]}, owner)
 
+    async def reload(self, load: Callable[[], Registry]) -> None:
+        """Take up nodes that have changed, between two jobs: what runs goes on to its end with what it began with."""
+        self._reloading = True
+        try:
+            while self.running and not self._closing:
+                await asyncio.sleep(0.05)
+            if not self._closing:
+                await asyncio.to_thread(self.session.reload, load)
+        finally:
+            self._reloading = False
+            self._fill()
+
     async def close(self) -> None:
         """Stop without ending anything: what ran is taken up by the next process."""
         self._closing = True
         await asyncio.to_thread(self.diary.close)
+        begun = [one for one in self.running if one.started is not None]
+        with contextlib.suppress(sqlite3.Error):
+            self.store.put_down((one.row.id, one.index if one.parent is not None else None) for one in begun)
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -7,12 +7,14 @@ already waiting, and torch is imported after that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -40,6 +42,8 @@ from engine.session import Session
 
 LOG = logging.getLogger("weft.server")
 CLIENT_LENGTH = 64
+WATCH = 1.0  # seconds between two looks at the single-file nodes
+ENDING = 15.0  # seconds that running steps are given at the end
 MakeSession = Callable[[Places, Registry], Session]
 
 
@@ -74,6 +78,7 @@ class House:
         self.hub = Hub()
         self.blobs = Blobs(places.state / "blobs")
         self.library = Library(places.workflows, beside)
+        self.stuck = False  # a node did not come back when the server ended: its thread would hold the process
         self.sockets: set[web.WebSocketResponse] = set()
         self._token = token
         self._users: Users | None = None
@@ -86,6 +91,7 @@ class House:
         self._problem: WeftError | None = None
         self._opening: asyncio.Task[None] | None = None
         self._nodes: bytes | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     def of(cls, request: web.Request) -> House:
@@ -158,6 +164,7 @@ class House:
             self._book = Book(self._session, self.hub, self.store, self.blobs, hooks, self.users, self.config.waiting)
             self._book.counts, self._book.tracing = self.counts, tracer_of(self.config.tracing)
             hooks.start()
+            self._watching = asyncio.create_task(self._watch(self._book))
             self.hub.publish({"event": "server_ready"})
         except WeftError as error:
             self._problem = error
@@ -169,6 +176,24 @@ class House:
         if self._session is not None and self.warm:
             threading.Thread(target=_warm, name="weft warm", daemon=True).start()
 
+    async def _watch(self, book: Book) -> None:
+        """Take up single-file nodes when their files have changed and come to rest."""
+        seen = before = await asyncio.to_thread(_files, self.places.nodes)
+        while True:
+            await asyncio.sleep(WATCH)
+            now = await asyncio.to_thread(_files, self.places.nodes)
+            if now != before or now == seen:  # still being written, or as it was
+                before = now
+                continue
+            seen = now
+            try:
+                await book.reload(lambda: load_registry(self.places.nodes))
+            except Exception:
+                LOG.exception("the nodes cannot be read again")
+                continue
+            self._nodes = None
+            self.hub.publish({"event": "nodes_changed"})
+
     def _make(self) -> Session:
         for id in self.store.surplus(self.config.history):
             for blob in self.store.delete(id):
@@ -179,11 +204,19 @@ class House:
         """End gracefully: running jobs stop at their next step and are taken up by the next process."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         if self._book is not None:
             await self._book.close()
             await self._book.hooks.close()
         if self._session is not None:
-            await asyncio.to_thread(self._session.close)
+            ending = threading.Thread(target=self._session.close, name="weft end", daemon=True)
+            ending.start()
+            await asyncio.to_thread(ending.join, ENDING)
+            self.stuck = ending.is_alive()
+            if self.stuck:
+                LOG.error("a node does not come back; its job is taken up when the server starts again")
         if self._store is not None:
             self._store.close()
 
@@ -218,7 +251,7 @@ class House:
         return self._book
 
     async def listing(self, make: Callable[[Session], Any]) -> bytes:
-        """The reply of `GET /api/nodes`, made once: nodes do not change while the process lives."""
+        """The reply of `GET /api/nodes`, made once, and again when nodes have changed."""
         if self._nodes is None:
             session = await self.session()
             self._nodes = await asyncio.to_thread(lambda: json.dumps(make(session), ensure_ascii=False).encode())
@@ -226,6 +259,16 @@ class House:
 
 
 HOUSE: web.AppKey[House] = web.AppKey("house", House)
+
+
+def _files(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """The Python files of a folder, with what tells that one has changed."""
+    found = []
+    for path in sorted(folder.rglob("*.py")) if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            found.append((str(path), stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
 
 
 def _warm() -> None:

@@ -117,7 +117,7 @@ class Incoming:
                     raise fail("server.request", message, mend=f"parameters that do: {takes}")
                 else:
                     found[part.name] = read_value(data.decode("utf-8", "replace"), item)
-        except ValueError:  # what aiohttp says of a form that is cut off, or has no boundary
+        except uploads.DAMAGED:  # what aiohttp says of a form that is cut off, or has no boundary
             raise fail("server.request", "the form is damaged", mend="send multipart/form-data") from None
         return found
 

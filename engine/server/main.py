@@ -251,3 +251,9 @@ async def serve(server: Server, say: Callable[[str], None], *, browser: bool) ->
             with contextlib.suppress(webbrowser.Error):
                 await asyncio.to_thread(webbrowser.open, address.url)
         await end.wait()
+    if server.house is not None and server.house.stuck:
+        # Python would wait for the thread for ever. Everything is written down: the process may go.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(0)

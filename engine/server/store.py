@@ -254,6 +254,17 @@ class Store:
         with self._lock, self._all():
             self._db.executemany("UPDATE jobs SET place=?, priority=? WHERE id=?", rows)
 
+    def put_down(self, running: Iterable[tuple[str, int | None]]) -> None:
+        """The process ends as it was asked to: what ran (a job, or one of its items) did not take it along."""
+        with self._lock, self._all():
+            for job, item in running:
+                if item is None:
+                    statement = "UPDATE jobs SET starts=MAX(starts-1, 0) WHERE id=? AND finished IS NULL"
+                    self._db.execute(statement, (job,))
+                else:
+                    statement = "UPDATE items SET starts=MAX(starts-1, 0) WHERE job=? AND item=? AND finished IS NULL"
+                    self._db.execute(statement, (job, item))
+
     # -- items
 
     def items(self, job: str) -> list[ItemRow]:

@@ -12,7 +12,7 @@ import unicodedata
 from io import BytesIO
 from pathlib import Path
 
-from aiohttp import BodyPartReader, hdrs, web
+from aiohttp import BodyPartReader, hdrs, http_exceptions, web
 
 from engine import pictures
 from engine import workflow as files
@@ -23,6 +23,7 @@ from engine.server.shapes import Uploaded
 from engine.workflow import Workflow
 
 MAX_BYTES = 64 * 2**20
+DAMAGED = (ValueError, http_exceptions.HttpProcessingError)
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif", "GIF": ".gif"}
 SHOWN = {
     ".png": "image/png",
@@ -39,7 +40,7 @@ async def parts(request: web.Request) -> tuple[str, bytes, dict[str, str]]:
     """File name, bytes and other fields of a multipart request with one file."""
     try:
         return await _parts(request)
-    except ValueError:  # what aiohttp says of a form that is cut off, or has no boundary
+    except DAMAGED:  # what aiohttp says of a form that is cut off, or has no boundary
         raise fail("server.request", "the form is damaged", mend="send multipart/form-data with one file") from None
 
 

@@ -12,6 +12,7 @@ from engine.errors import Problem
 from engine.events import TERMINAL, Event, JobFinished, JobStarted, State, ran
 from engine.executor import Execution, Order
 from engine.graph import Graph
+from engine.registry import Registry
 from engine.workflow import Workflow
 
 
@@ -52,6 +53,7 @@ class Job:
         self.diary: list[Event] = []
         self.execution: Execution | None = None
         self.drawn: Mapping[str, int] = {}
+        self.registry: Registry | None = None  # the nodes that it was bound with
         self.planned_at = 0  # how many jobs of the session had ended when it was planned
         self.follower: Callable[[Event], None] | None = None  # told on the job's thread, values still at hand
         self._claimed = False

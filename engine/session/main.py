@@ -84,6 +84,15 @@ class Session:
         self._accepting = threading.Lock()
         self._ended = 0
 
+    def reload(self, load: Callable[[], Registry]) -> None:
+        """Take up nodes that have changed. While it is called nothing may run: jobs bound before are not begun."""
+        with self._accepting:
+            registry = load()
+            self.engine.registry = self.seeds.registry = registry
+            self.engine.light_memo.clear()
+            if isinstance(self.engine.invoker, LocalInvoker):
+                self.engine.invoker.types = registry.types
+
     # -- binding and planning
 
     def prepare(
@@ -215,7 +224,7 @@ class Session:
             resolved=_resolved(workflow, drawn),
         )
         job = Job(id, workflow, graph, order, targets)
-        job.drawn, job.planned_at = drawn, ended
+        job.drawn, job.planned_at, job.registry = drawn, ended, self.engine.registry
         order.watched = lambda: job.watched
         job.execution = Execution(self.engine, graph, order, targets)
         fatal = _fatal(job.execution)

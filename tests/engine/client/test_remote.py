@@ -6,7 +6,7 @@ import pytest
 
 from engine import cli
 from tests.engine.flows import box
-from tests.engine.server.painted import document, registry
+from tests.engine.server.painted import document, png, registry
 
 WORK = document(
     {"square": box("paint.square"), "save": box("paint.save", picture="@square"), "n": box("toy.number", value=3)},
@@ -54,3 +54,26 @@ def test_a_mistake_is_the_servers_own_line_and_a_server_that_is_gone_is_named(we
     code, _, err = weft("--to", "nowhere")
     assert code == 2 and "there is no node or output 'nowhere'" in err and len(err.strip().splitlines()) == 1
     assert cli.main(["run", str(tmp_path / "flow.json"), "--server", "http://127.0.0.1:9/?token=t"]) == 2
+
+
+def test_pictures_that_lie_here_are_sent_along_each_once(weft, running, tmp_path, monkeypatch, home):
+    png(tmp_path / "beside.png", (3, 3), "blue")
+    png(tmp_path / "typed.png", (4, 4), "lime")
+    work = document(
+        {
+            "a": box("paint.open", name="beside.png"),
+            "b": box("paint.open", name="none.png"),
+            "save": box("paint.save", picture="@b"),
+        },
+        parameters={"second": {"to": ["b.name"]}},
+        outputs={"a": "a"},
+    )
+    monkeypatch.chdir(tmp_path)
+    code, _, err = weft("--set", f"second={tmp_path / 'typed.png'}", work=work)
+    assert code == 0, err
+    assert "beside.png sent as beside.png" in err and "sent as typed.png" in err
+    assert {path.name for path in home.input.iterdir()} == {"beside.png", "typed.png"}
+    (tmp_path / "rows.csv").write_text("second\ntyped.png\ntyped.png\n")
+    code, _, err = weft("--rows", "rows.csv", work=work)
+    assert code == 0 and err.count("sent as") == 2, "two runs, and each picture is sent once"
+    assert len(list(home.input.iterdir())) == 2, "the same picture is kept once"

@@ -99,6 +99,21 @@ def open_(name: Annotated[str, File("input")]) -> Picture:
         return Picture(f"#{red:02x}{green:02x}{blue:02x}", picture.width)
 
 
+@node("paint.hang", lane="io")
+def hang(picture: Picture) -> Picture:
+    """Never comes back, whatever it is asked."""
+    import threading
+
+    threading.Event().wait()
+    return picture
+
+
+@node("paint.greedy")
+def greedy() -> Picture:
+    """Asks for more memory than any machine has."""
+    return Picture(str(len(bytearray(2**60))))
+
+
 @node("paint.shy")
 def shy() -> Picture:
     """Cannot be painted."""
@@ -106,7 +121,7 @@ def shy() -> Picture:
 
 
 def registry() -> Registry:
-    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, steps, pick, open_, shy)]
+    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, steps, pick, open_, hang, greedy, shy)]
     pack = Pack(
         "core",
         toys.MODULE,

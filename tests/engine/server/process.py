@@ -1,4 +1,7 @@
-"""A server of its own process, to be killed: `python -m tests.engine.server.process HOME`."""
+"""A server of its own process, to be killed: `python -m tests.engine.server.process HOME [STARTS]`.
+
+STARTS is how often a job may have been running when the process was killed.
+"""
 
 import asyncio
 import sys
@@ -7,6 +10,7 @@ from pathlib import Path
 from engine.memory import Memory
 from engine.places import Places
 from engine.records import Records
+from engine.server import book
 from engine.server.main import Server, serve
 from engine.session import Session
 from tests.engine.conftest import PINNED
@@ -28,4 +32,6 @@ def main(home: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        book.STARTS_LIMIT = int(sys.argv[2])
     main(Path(sys.argv[1]))

@@ -108,6 +108,59 @@ def test_a_job_that_takes_the_process_with_it_is_not_tried_for_ever(servers, hom
     assert done.state == "failed" and done.problems[0].code == "run.limit"
 
 
+@pytest.mark.parametrize("more", [{}, {"rows": [{"dots.seed": 1}]}])
+def test_ending_as_asked_does_not_count_as_being_taken_along_by_a_job(servers, more):
+    running = servers.start()
+    job = running.client.submit(waiting(), **more)
+    for _ in range(STARTS_LIMIT + 1):
+        assert gate("gate").reached.wait(30)
+        servers.stop(running)
+        gate("gate").reached.clear()
+        running = servers.start()
+    gate("gate").open.set()
+    assert running.client.wait(job.id).state == "succeeded"
+
+
+def test_a_database_of_an_older_weft_is_brought_forward_and_what_it_was_is_kept(home):
+    from engine.server.store import _SCHEMAS
+
+    home.state.mkdir(parents=True)
+    path = home.state / "jobs.sqlite"
+    with sqlite3.connect(path) as db:
+        db.executescript(_SCHEMAS[0])
+        values = (
+            "old",
+            None,
+            "",
+            "succeeded",
+            "t",
+            1.0,
+            1.0,
+            1.0,
+            2.0,
+            1,
+            "{}",
+            '{"weft": 1, "nodes": {}}',
+            "{}",
+            "{}",
+        )
+        names = (
+            "id, key, digest, state, title, place, created, started, finished, starts, request, resolved, drawn, found"
+        )
+        db.execute(f"INSERT INTO jobs ({names}) VALUES ({','.join('?' * 14)})", values)
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    store = Store(path)
+    row = store.get("old")
+    assert (row.state, row.priority, row.owner, row.starts) == ("succeeded", 0, "", 1)
+    store.add(Row("new", None, "", "queued", "t", 0.0, 0.0))
+    store.close()
+    with sqlite3.connect(path.with_name("jobs.sqlite.version-1")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT id FROM jobs").fetchall() == [("old",)]
+    db.close()
+
+
 def test_a_damaged_database_is_moved_aside_and_the_server_goes_on(servers, home):
     home.state.mkdir(parents=True)
     (home.state / "jobs.sqlite").write_bytes(b"this is no database" * 1000)
