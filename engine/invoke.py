@@ -10,18 +10,20 @@ no version counter), checks that the outputs are what the node declares, and tha
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where, fail
+from engine.keys import canonical
 from engine.memory import Memory, is_out_of_memory, probe, set_threads_once
-from engine.node import NodeSpec, arguments, is_a, outputs_of
+from engine.node import NodeSpec, arguments, is_a, outputs_of, resolve
 from engine.numerics import Numerics
 from engine.run import Leasable, Run, State
 from engine.sockets import TypeSpec
@@ -89,6 +91,7 @@ class EngineRun(Run):
         self.document = dict(document or {})
         self.resolved = dict(resolved or {})
         self._hooks = hooks or Hooks()
+        self._lent: tuple[str, Any] | None = None
 
     @property
     def device(self) -> str:
@@ -125,6 +128,8 @@ class EngineRun(Run):
 
     def lease(self, recipe: Leasable, working_bytes: int = 0) -> AbstractContextManager[Any]:
         """Borrow the recipe's live module; its own numerics (dtype) win over the run's."""
+        if self._lent is not None and canonical(recipe) == self._lent[0]:
+            return contextlib.nullcontext(self._lent[1])
         own = dict(getattr(recipe, "numerics", ()))
         return self.memory.lease(
             recipe, self.numerics.device, str(own.get("dtype", self.numerics.dtype)), working_bytes, self.check
@@ -135,6 +140,12 @@ class EngineRun(Run):
         if way not in self.asked:
             self.asked.append(way)
         return way in self._leaner
+
+    def lending(self, recipe: Leasable, module: Any) -> EngineRun:
+        """The same run, whose leases of this recipe give `module`, which somebody else has leased for it."""
+        lent = copy.copy(self)
+        lent._lent = (canonical(recipe), module)
+        return lent
 
     def generators(self, seed: int, batch: int, single_stream: bool = False) -> list[torch.Generator]:
         """CPU generators: one per item from `seed + i` (modulo 2**64), or one for the whole batch."""
@@ -191,6 +202,11 @@ class Invoker(Protocol):
     def call(self, spec: NodeSpec, inputs: Mapping[str, Any], run: EngineRun) -> dict[str, Any]:
         """Outputs by name; raises `WeftError`, `Cancelled`, or what `is_out_of_memory` recognises."""
 
+    def together(
+        self, spec: NodeSpec, inputs: Sequence[Mapping[str, Any]], runs: Sequence[EngineRun]
+    ) -> list[dict[str, Any] | BaseException]:
+        """Several steps of one node that share their work: outputs or an exception for each."""
+
 
 @dataclass
 class LocalInvoker:
@@ -235,6 +251,18 @@ class LocalInvoker:
                     mend="the node must work on a copy: value.clone()",
                 )
         return self.outputs(spec, result)
+
+    def together(
+        self, spec: NodeSpec, inputs: Sequence[Mapping[str, Any]], runs: Sequence[EngineRun]
+    ) -> list[dict[str, Any] | BaseException]:
+        """Run several steps of one node that share their work: outputs or an exception for each, in order."""
+        with _IMPORTING:
+            share = resolve(f"{spec.batched}:together")
+        set_threads_once()
+        found: list[dict[str, Any] | BaseException] = share(
+            lambda index, run: self.call(spec, inputs[index], run), runs, inputs
+        )
+        return found
 
     def check_inputs(self, spec: NodeSpec, inputs: Mapping[str, Any]) -> None:
         """Ask again what could not be known when the wires were checked: do the values fit their sockets?"""

@@ -37,7 +37,7 @@ COMMANDS = {
     "models": ("models", "list the models that are found; get, convert, missing"),
     "new": ("make", "write a new workflow from a template or from nodes"),
     "diff": ("diff", "compare two workflows or pictures; works as a git diff driver"),
-    "cache": ("cache", "look after the values kept on disk: ls, show, verify, clear"),
+    "cache": ("cache", "look after the values kept on disk: ls, show, why, verify, clear"),
     "memory": ("memory", "say what a device has, what a workflow's models need there, and who holds what"),
     "doctor": ("doctor", "look at this machine and say what to mend"),
     "manifest": ("make", "write a pack's nodes.json"),

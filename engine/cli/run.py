@@ -42,6 +42,7 @@ EXAMPLES = """examples:
   weft run picture.png --set steps=30                  the workflow that a saved picture carries, changed
   weft run flow.json --rows jobs.csv                   one run for each row; its columns are parameters
   weft run flow.json --sweep seed=1..8 --sweep cfg=2,4,6    every combination: 24 runs
+  weft run flow.json --sweep seed=1..32 --together 8        eight at a time share the model's forwards
 
 exit codes: 0 done, 1 failed, 2 the file or the arguments are wrong, 3 partial, 130 cancelled
 """
@@ -64,6 +65,13 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where results are saved (WEFT_HOME/output)")
     parser.add_argument(
         "--to", metavar="NODE", action="append", help="run up to this node or output alone; may be given again"
+    )
+    parser.add_argument(
+        "--together",
+        metavar="N",
+        type=int,
+        default=1,
+        help="with --rows or --sweep: up to N runs share each forward of the model; equal but for rounding",
     )
     parser.add_argument("--again", action="store_true", help="save again, even where the same file is there already")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write values kept on disk")
@@ -93,6 +101,9 @@ def go(args: argparse.Namespace) -> int:
     if any((spec := registry.get(node.type)) is not None and spec.effect for node in workflow.nodes.values()):
         check_writable(places.output)
     many = bool(args.rows or args.sweep)
+    if args.together > 1 and (not many or args.server):
+        what = "is for --rows and --sweep" if not many else "is not for --server"
+        raise fail("cli.usage", f"--together {what}", mend="leave it out")
     screen: follow.Silent
     if args.events:
         screen = follow.Lines()
@@ -102,7 +113,7 @@ def go(args: argparse.Namespace) -> int:
         screen = follow.display(brief=many)
     with open_session(args, places, registry) as session:
         if many:
-            return _many(args, session, workflow, runs, screen)
+            return (_many if args.together < 2 else _together)(args, session, workflow, runs, screen)
         return _one(args, session, workflow, runs[0], screen)
 
 
@@ -316,6 +327,11 @@ def _many(
                 told = ", ".join(report.files)
                 screen.note(f"{head}: {_word(report)}, {console.seconds(report.seconds) or '0 s'}  {told}".rstrip())
             console.problems(report.problems)
+    return _conclude(args, reports)
+
+
+def _conclude(args: argparse.Namespace, reports: Sequence[Report]) -> int:
+    """What many runs came to."""
     state = _overall(reports)
     if args.json:
         files = [file for report in reports for file in report.files]
@@ -324,6 +340,57 @@ def _many(
     elif not args.events:
         console.out(_table(reports))
     return EXITS[state]
+
+
+def _together(
+    args: argparse.Namespace, session: Session, workflow: Workflow, runs: Sequence[Variant], screen: follow.Silent
+) -> int:
+    """As `_many`, but up to N runs at a time are one job that shares forwards."""
+    from engine.session.together import split
+
+    reports: dict[int, Report] = {}
+    pending: list[tuple[int, Variant, dict[str, Any]]] = []
+    registry, places = session.engine.registry, session.engine.places
+    for number, run in enumerate(runs):
+        try:
+            if run.problems:
+                raise WeftError(run.problems)
+            brought = documents.bring(run.values, workflow, registry, places)
+            values = {**brought, **_file_names(workflow, registry, run.file_name)}
+            session.prepare(workflow, values)
+            pending.append((number, run, values))
+        except WeftError as error:
+            problems = tuple(_of_row(problem, run) for problem in error.problems)
+            reports[number] = Report(run.name, "failed", parameters=dict(run.own), problems=problems)
+            console.problems(problems)
+    with follow.stoppable(screen) as stop:
+        for first in range(0, len(pending), args.together):
+            group = pending[first : first + args.together]
+            if stop.asked:
+                reports.update({n: Report(run.name, "cancelled", parameters=dict(run.own)) for n, run, _ in group})
+                continue
+            job = session.submit_together(workflow, [values for _, _, values in group], args.to, again=args.again)
+            try:
+                screen.begin(job, "")
+                follow.follow(job, screen, stop)
+                results = split(job, fetch=False)
+                seconds = getattr(job.diary[-1], "seconds", 0.0) / len(group)
+            finally:
+                screen.end()
+                job.close()
+                session.jobs.pop(job.id, None)
+            for (number, run, _), result in zip(group, results, strict=True):
+                problems = tuple(_of_row(documents.placed(workflow, problem), run) for problem in result.problems)
+                plain = {name: value for name, value in result.outputs.items() if _plain(value)}
+                shown = documents.shown(workflow, run.own)
+                report = Report(run.name, result.state, seconds, shown, outputs=plain, problems=problems)
+                report.read(result.events)
+                reports[number] = report
+                if not (args.json or args.events):
+                    head = f"[{number + 1}/{len(runs)}] {console.one_line(run.name)}"
+                    screen.note(f"{head}: {_word(report)}  {', '.join(report.files)}".rstrip())
+                console.problems(problems)
+    return _conclude(args, [reports[number] for number in range(len(runs))])
 
 
 def _of_row(problem: Problem, run: Variant) -> Problem:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import queue
 import threading
 import time
@@ -29,13 +28,13 @@ from engine.events import (
     StepShown,
     StepStarted,
 )
-from engine.executor.ending import Ending
+from engine.executor.launching import Launching
 from engine.executor.performing import Outcome, as_given
 from engine.executor.shared import LANE_WIDTH, Engine, Flight, InlineLanes, Order
 from engine.graph import Graph, bind
-from engine.keys import output_id, template_from_json
+from engine.keys import output_id
 from engine.plan import Frontier, Live
-from engine.sockets import fill, holes
+from engine.sockets import holes
 
 MAX_NESTED = 8
 
@@ -51,7 +50,7 @@ class _FlightCancel(threading.Event):
         return super().is_set() or self._flight.cancelled()
 
 
-class Execution(Ending):
+class Execution(Launching):
     """A job being carried out."""
 
     def __init__(
@@ -97,6 +96,7 @@ class Execution(Ending):
             flow=order.flow,
             again=order.again,
             numerics=self._numerics,
+            together=order.together > 1 and not depth,
         )
         if order.places is not None:
             setting = replace(setting, places=order.places)
@@ -219,47 +219,13 @@ class Execution(Ending):
     def _dispatch(self) -> None:
         for lane, ready in self._ready.items():
             while ready and self._busy[lane] < LANE_WIDTH[lane]:
-                _, path = heapq.heappop(ready)
-                live = self.frontier.lives[path]
-                if path in self._flying:
-                    continue
-                self._flying[path] = live
-                self._busy[lane] += 1
-                self._launch(live, lane)
-
-    def _launch(self, live: Live, lane: str) -> None:
-        inputs = fill(live.inputs, self.values.__getitem__)
-        shared = not (live.spec.effect or live.spec.volatile or self.depth)
-        if shared:
-            flight, first = self.engine.flights.join(live.key, self, live)
-            if not first:
-                return
-            known = self._made_meanwhile(live)
-            if known is not None:
-                self.engine.flights.land(flight, "done", known, None, None)
-                return
-        else:
-            flight = Flight(live.key, [(self, live)])
-        self._lanes.submit(lane, self._numerics.device, lambda: self._perform(flight, live, inputs))
-
-    def _made_meanwhile(self, live: Live) -> Outcome | None:
-        """The outputs of a step that another job has made since this one was planned."""
-        if not live.spec.outputs:
-            return None
-        traces: dict[str, str] = {}
-        wanted: list[str] = []
-        for out in live.spec.outputs:
-            template = live.outputs.get(out.name)
-            if out.name in live.unsettled:
-                trace = self.engine.records.trace(output_id(live.key, out.name))
-                if trace is None:
-                    return None
-                traces[out.name] = trace
-                template = template_from_json(json.loads(trace))
-            wanted.extend(ref.id for ref in holes(template))
-        if any(self._lease(id) is None for id in wanted):
-            return None
-        return Outcome({id: self.values[id] for id in wanted}, traces, (), 0.0, 0, False)
+                company = self._company(ready)
+                if not company:
+                    break
+                for live in company:
+                    self._flying[live.path] = live
+                    self._busy[lane] += 1
+                self._launch(company, lane)
 
     def _nested(self, flight: Flight, live: Live, workflow: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         if self.depth >= MAX_NESTED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,18 @@ from engine.values import content_digest, map_tensors, nbytes, summary
 PARTS: tuple[Way, ...] = ("blocks", "layers")
 
 
+@dataclass(eq=False)
+class Task:
+    """A step that is being run."""
+
+    flight: Flight
+    live: Live
+    inputs: dict[str, Any]
+    run: EngineRun
+    watch: Stopwatch
+    trail: Trail | None
+
+
 class Performing(Holding):
     """The part of an execution that runs on the lanes' threads. It only reads the job, and answers by messages."""
 
@@ -46,10 +58,25 @@ class Performing(Holding):
     def _chosen(self, live: Live) -> dict[str, str]:
         """The texts that seeds chose on the way to a step, for what it says about itself."""
 
-    def _perform(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> None:
-        """Run one step and tell its waiters how it went. Never raises."""
+    def _perform(self, company: Sequence[tuple[Flight, Live, dict[str, Any]]]) -> None:
+        """Run one step, or several that share their work, and tell who waits how each went. Never raises."""
         token = places_room.CURRENT.set(self.places)
-        trail: Trail | None = None
+        try:
+            tasks = [task for one in company if (task := self._begin(*one)) is not None]
+            if tasks:
+                lane = tasks[0].live.spec.lane
+                device = self.engine.memory.device(self._numerics.device) if lane == "device" else None
+                if device is not None:
+                    device.peak(reset=True)
+                results = self._call_all(tasks)
+                peak = device.peak() if device is not None else None
+                for task, result in zip(tasks, results, strict=True):
+                    self._settle(task, result, peak, len(tasks))
+        finally:
+            places_room.CURRENT.reset(token)
+
+    def _begin(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> Task | None:
+        """Make everything ready; None when nobody wants it any more."""
         try:
             flight.begun = True
             if flight.cancelled():
@@ -57,33 +84,46 @@ class Performing(Holding):
             self._catch_up(live)
             self.inbox.put(("started", live, ()))
             watch = Stopwatch()
-            device = self.engine.memory.device(self._numerics.device) if live.spec.lane == "device" else None
-            if device is not None:
-                device.peak(reset=True)
+            trail = None
             if live.checkpoints:
                 about = self._about(live, live.key)
                 trail = Trail(self.engine.checkpoints, live.checkpoints, live.resumed, about)
-            result = self._call(flight, live, inputs, watch, trail)
-            peak = device.peak() if device is not None else None
-            outcome = self._outcome(live, result, watch.seconds())
+            path = self.prefix + live.path
+            hooks = self._hooks(flight, live, watch, trail)
+            document, resolved = self.order.papers(path)
+            if live.spec.effect:
+                resolved = {**resolved, **self.order.own(path, self._chosen(live))}
+            run = EngineRun(path, self.engine.memory, self._numerics, hooks, document, resolved, live.leaner)
+            return Task(flight, live, inputs, run, watch, trail)
+        except Cancelled:
+            self.engine.flights.land(flight, "cancelled")
+        except BaseException as error:
+            self.engine.flights.land(flight, "failed", _unexpected(live, inputs, error), inputs)
+        return None
+
+    def _settle(self, task: Task, result: dict[str, Any] | BaseException, peak: int | None, sharing: int) -> None:
+        """Name what came of a step, or what went wrong, and tell."""
+        flight, live, inputs, trail = task.flight, task.live, task.inputs, task.trail
+        try:
+            if isinstance(result, BaseException):
+                raise result
+            outcome = self._outcome(live, result, task.watch.seconds() / sharing)
             if trail is not None:
                 trail.ended()
             self.engine.flights.land(flight, "done", outcome, self, peak)
+            return
         except Cancelled:
-            if trail is not None:
-                trail.stopped()
-            self.engine.flights.land(flight, "cancelled")
+            told: tuple[Any, ...] = ("cancelled",)
         except WeftError as error:
             if error.code == "node.mutated":
                 for value in inputs.values():
                     self.engine.cache.drop_sharing(value)
-            self.engine.flights.land(flight, "failed", error.problem, inputs)
+            told = ("failed", error.problem, inputs)
         except BaseException as error:
-            if trail is not None:
-                trail.stopped()
-            self.engine.flights.land(flight, "failed", _unexpected(live, inputs, error), inputs)
-        finally:
-            places_room.CURRENT.reset(token)
+            told = ("failed", _unexpected(live, inputs, error), inputs)
+        if trail is not None:
+            trail.stopped()
+        self.engine.flights.land(flight, *told)
 
     def _catch_up(self, live: Live) -> None:
         """Go on from the newest state that is there now: a step that ran since the plan was made may have left more."""
@@ -92,18 +132,32 @@ class Performing(Holding):
         live.resumed = next((n for n in range(len(live.checkpoints), 0, -1) if self._lease(live.checkpoints[n - 1])), 0)
         self.engine.checkpoints.begun((self, live.path))
 
-    def _call(
-        self, flight: Flight, live: Live, inputs: dict[str, Any], watch: Stopwatch, trail: Trail | None
-    ) -> dict[str, Any]:
-        run = EngineRun(
-            self.prefix + live.path,
-            self.engine.memory,
-            self._numerics,
-            self._hooks(flight, live, watch, trail),
-            self.order.document,
-            {**self.order.resolved, **self._chosen(live)} if live.spec.effect else self.order.resolved,
-            live.leaner,
-        )
+    def _call_all(self, tasks: Sequence[Task]) -> list[dict[str, Any] | BaseException]:
+        """Call the node for all of them; when their device has no room for so many, for each half."""
+        if len(tasks) == 1:
+            try:
+                return [self._call(tasks[0])]
+            except BaseException as error:
+                return [error]
+        try:
+            spec, inputs, runs = tasks[0].live.spec, [task.inputs for task in tasks], [task.run for task in tasks]
+            results = self.engine.invoker.together(spec, inputs, runs)
+        except BaseException as error:
+            results = [error] * len(tasks)
+        short = [result for result in results if isinstance(result, BaseException) and is_out_of_memory(result)]
+        if not short:
+            return results
+        for one in short:
+            traceback.clear_frames(one.__traceback__)
+        freed = self.engine.memory.free_everything(self._numerics.device)
+        for task in tasks:
+            task.flight.tell("retried", "evicted everything idle, half as many at once", freed)
+            self._catch_up(task.live)
+        half = len(tasks) // 2
+        return [*self._call_all(tasks[:half]), *self._call_all(tasks[half:])]
+
+    def _call(self, task: Task) -> dict[str, Any]:
+        flight, live, inputs, run = task.flight, task.live, task.inputs, task.run
         memory, device = self.engine.memory, self._numerics.device
         done, result = self._tried(live, inputs, run)
         if done:

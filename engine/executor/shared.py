@@ -19,7 +19,7 @@ from engine.records import Records
 from engine.registry import Registry
 
 if TYPE_CHECKING:
-    from engine.executor.execution import Execution
+    from engine.executor.performing import Performing
 
 LANE_WIDTH = {"device": 1, "cpu": 2, "io": 4}
 
@@ -62,7 +62,7 @@ class Flight:
     """One computation and the jobs that wait for it."""
 
     key: str
-    waiters: list[tuple[Execution, Live]] = field(default_factory=list)
+    waiters: list[tuple[Performing, Live]] = field(default_factory=list)
     begun: bool = False
     landed: bool = False
 
@@ -88,7 +88,7 @@ class Flights:
         self._lock = threading.Lock()
         self._open: dict[str, Flight] = {}
 
-    def join(self, key: str, execution: Execution, live: Live) -> tuple[Flight, bool]:
+    def join(self, key: str, execution: Performing, live: Live) -> tuple[Flight, bool]:
         """The flight of this key, and whether the caller is its first and has to run it."""
         with self._lock:
             flight = self._open.get(key)
@@ -98,7 +98,7 @@ class Flights:
             flight = self._open[key] = Flight(key, [(execution, live)])
             return flight, True
 
-    def leave(self, key: str, execution: Execution) -> bool:
+    def leave(self, key: str, execution: Performing) -> bool:
         """A cancelled job goes: True when it need not wait, because the step has not begun or others go on with it."""
         with self._lock:
             flight = self._open.get(key)
@@ -170,3 +170,17 @@ class Order:
     document: Mapping[str, Any] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict)
     watched: Callable[[], bool] = lambda: True
+    together: int = 0  # at most so many steps share their work; below 2 none do
+    items: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict)
+    """Of a job with several graphs, by the name of each: document and resolved values."""
+
+    def papers(self, path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The workflow as plain data, and the values it ran with, for the step at a path."""
+        return self.items.get(path.partition("/")[0]) or (self.document, self.resolved)
+
+    def own(self, path: str, found: Mapping[str, str]) -> Mapping[str, str]:
+        """Of what was found by path, the part of the graph that a step belongs to, under the names it has there."""
+        item = path.partition("/")[0]
+        if item not in self.items:
+            return found
+        return {name.removeprefix(f"{item}/"): text for name, text in found.items() if name.startswith(f"{item}/")}

@@ -27,6 +27,7 @@ from engine.graph.bound import (
     unknown_target,
 )
 from engine.graph.flow import FLOW, flow_specs
+from engine.graph.union import union
 from engine.registry import Registry
 from engine.workflow import Workflow
 
@@ -46,6 +47,7 @@ __all__ = [
     "flow_specs",
     "outs",
     "uncollected",
+    "union",
     "unknown_target",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -149,15 +150,27 @@ def uncollected() -> Iterator[None]:
     """No search for cyclic garbage within the block.
 
     A graph or plan of 10,000 nodes makes none, and every pass over what is there already would let its cost grow faster
-    than its size.
+    than its size. The collector is the process's: the first block to begin stops it, the last one to end starts it
+    again, whichever threads they are on; one that somebody else has stopped stays so.
     """
-    enabled = gc.isenabled()
-    gc.disable()
+    global _uncollected, _was_enabled
+    with _collecting:
+        if not _uncollected:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _uncollected += 1
     try:
         yield
     finally:
-        if enabled:
-            gc.enable()
+        with _collecting:
+            _uncollected -= 1
+            if not _uncollected and _was_enabled:
+                gc.enable()
+
+
+_collecting = threading.Lock()
+_uncollected = 0
+_was_enabled = True
 
 
 def unknown_target(graph: Graph, target: str) -> WeftError:

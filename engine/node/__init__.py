@@ -132,7 +132,7 @@ def node(
     cutoff: bool = False,
     lane: Lane = "device",
     network: bool = False,
-    batched: bool = False,
+    batched: str = "",
     facts: Sequence[FactRule] = (),
     fingerprint: Callable[..., Any] | str = "",
     work: Callable[..., float] | str = "",
@@ -159,7 +159,8 @@ def node(
         cutoff: A small result; what follows is keyed by its content.
         lane: Where it runs: one step at a time on the `device`, or beside it on `cpu` or `io`.
         network: It talks to the network.
-        batched: It maps over a batch axis item by item, so items may share a run.
+        batched: A module with `alike(**inputs)`, what must agree between steps that share work (None: runs alone), and
+            `together(call, runs, inputs)`, which runs several and gives a result or exception for each.
         facts: What is known of outputs before they exist, and what must agree between inputs.
         fingerprint: `(**inputs) -> plain data`: what else the result depends on, asked at plan time.
         work: `(**inputs) -> float`: work units, so that seconds can be predicted from earlier runs.

@@ -96,7 +96,7 @@ class NodeSpec:
     cutoff: bool = False
     lane: Lane = "device"
     network: bool = False
-    batched: bool = False
+    batched: str = ""  # a module with `alike` and `together`
     takes_run: bool = False
     is_async: bool = False
     facts: tuple[FactRule, ...] = ()

@@ -5,26 +5,23 @@ Light nodes are called, facts are compared, map, fold and switch unfold. Nothing
 
 from __future__ import annotations
 
-import contextvars
 import json
-import queue
-import threading
-import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import Problem, WeftError, Where, fail
+from engine.errors import Problem, WeftError, fail
 from engine.graph import Bound, Const, Free, Graph, Keyed, Out, Several
-from engine.keys import canonical, hash_text, output_id, step_key, template_from_json
+from engine.keys import canonical, digest, hash_text, output_id, step_key, template_from_json
 from engine.node import Input, NodeSpec, arguments, dress, fitted, outputs_of, resolve
 from engine.places import file_id
+from engine.plan.asking import in_time, raised
 from engine.plan.state import Live, Order, Scope, Setting
 from engine.sockets import PLAIN, Ref, check_same, facts_of, holes
 
 MAX_UNFOLDED = 100_000
-FINGERPRINT_SECONDS = 10.0
+TOGETHER = "|together"  # in the keys of what is computed together with others
 
 
 class Blocked(Exception):
@@ -227,11 +224,17 @@ class Forward:
             way = self._ways[spec.id] = self._way(spec)
         more: list[Any] = self._files(spec, inputs) if way.reads_files else []
         if spec.fingerprint:
-            more.append(("fingerprint", _in_time(spec, inputs)))
+            more.append(("fingerprint", in_time(spec, inputs)))
         if spec.volatile:
             more.append(("volatile", setting.nonce, path))
         keyed = {name: value for name, value in inputs.items() if name not in way.unkeyed} if way.unkeyed else inputs
-        live.exact = key = step_key(spec.id, spec.version, way.source, way.numerics, keyed, more)
+        numerics = way.numerics
+        if setting.together and spec.batched:
+            found = resolve(f"{spec.batched}:alike")(**inputs)
+            if found is not None:
+                live.alike = digest((spec.id, found))
+                numerics += TOGETHER
+        live.exact = key = step_key(spec.id, spec.version, way.source, numerics, keyed, more)
         live.leaner = setting.leaner.get(key, ())
         live.key = key = hash_text("|".join((key, *live.leaner))) if live.leaner else key
         if spec.effect:
@@ -394,31 +397,3 @@ class Forward:
 
 
 _NOTHING = object()
-
-
-def _in_time(spec: NodeSpec, inputs: Mapping[str, Any]) -> Any:
-    """What else the result depends on, asked with a deadline: a plan does not wait for a server that is gone."""
-    answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answer.put((resolve(spec.fingerprint)(**inputs), None))
-        except Exception as error:
-            answer.put((None, error))
-
-    threading.Thread(target=contextvars.copy_context().run, args=(ask,), name="weft fingerprint", daemon=True).start()
-    try:
-        found, error = answer.get(timeout=FINGERPRINT_SECONDS)
-    except queue.Empty:
-        message = f"'{spec.id}' did not say within {FINGERPRINT_SECONDS:g} s what its result depends on"
-        raise fail("node.refused", message, mend="is the disk or server it asks there?") from None
-    if error is not None:
-        raise error
-    return found
-
-
-def raised(live: Live, error: Exception) -> WeftError:
-    """What a node or one of its rules raised, with the traceback for the report."""
-    report = "".join(traceback.format_exception(error))
-    message = f"'{live.spec.id}' raised {type(error).__name__}: {error}"
-    return WeftError(Problem("node.raised", message, Where(path=live.path), report=report))

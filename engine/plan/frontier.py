@@ -13,7 +13,8 @@ from engine.graph import Bound, Const, Graph, Out, outs, uncollected, unknown_ta
 from engine.keys import checkpoint_ids
 from engine.node import resolve
 from engine.places import file_id
-from engine.plan.forward import Blocked, Failed, Forward, raised
+from engine.plan.asking import raised
+from engine.plan.forward import TOGETHER, Blocked, Failed, Forward
 from engine.plan.lints import told
 from engine.plan.reasons import Reasons
 from engine.plan.state import Live, Plan, PlanStep, Scope, Setting
@@ -204,7 +205,7 @@ class Frontier(Forward):
     def _find_checkpoint(self, live: Live) -> None:
         if not live.spec.steps or live.checkpoints:
             return
-        numerics = self.setting.numerics.digest
+        numerics = self.setting.numerics.digest + (TOGETHER if live.alike else "")
         source = self.setting.source_digest(live.spec)
         opening = "|".join((f"{live.spec.id}@{live.spec.version}", source, numerics, *live.leaner))
         active = resolve(live.spec.steps)(**(live.inputs or {}))

@@ -20,14 +20,14 @@ class Reasons:
         self.setting = setting
         self._last: Mapping[str, Mapping[str, str]] | None = None
         self._digests: dict[str, tuple[dict[str, Any] | None, dict[str, str]]] = {}  # with the inputs they are of
-        self._rates: dict[str, float | None] = {}  # by node
+        self._rates: dict[str, float | None] = {}  # by rate key
 
     def seconds(self, live: Live) -> float | None:
         """Expected seconds of a step, from earlier runs under the same numerics."""
-        node = live.spec.id
-        if node not in self._rates:
-            self._rates[node] = self.setting.records.rate(self.rate_key(live))
-        rate = self._rates[node]
+        name = self.rate_key(live)
+        if name not in self._rates:
+            self._rates[name] = self.setting.records.rate(name)
+        rate = self._rates[name]
         if rate is None:
             return None
         seconds = rate * self.work(live)
@@ -38,7 +38,7 @@ class Reasons:
 
     def rate_key(self, live: Live) -> str:
         """Under which name a step's seconds are kept."""
-        return f"{live.spec.id}@{live.spec.version}|{self.setting.numerics.digest}"
+        return f"{live.spec.id}@{live.spec.version}|{self.setting.numerics.digest}{'|together' if live.alike else ''}"
 
     def work(self, live: Live) -> float:
         """The step's units of work, by its own rule; 1 without one, or when the rule needs what is not known yet.

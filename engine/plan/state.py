@@ -54,6 +54,7 @@ class Live:
     turn: int = 0
     items: tuple[Scope, ...] = ()
     wanted: bool = False
+    alike: str = ""  # steps with the same text may share their work
 
     @property
     def spec(self) -> NodeSpec:
@@ -124,4 +125,5 @@ class Setting:
     flow: str = ""  # the workflow's name in the records, for "what changed"
     again: bool = False  # effects write again even when their files are in place
     leaner: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # exact key -> ways found necessary before
+    together: bool = False  # steps of `batched` nodes share their work, under ids of their own
     source_digest: Callable[[NodeSpec], str] = lambda spec: ""

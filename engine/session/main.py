@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cache import Cache, Tier
-from engine.errors import Problem, WeftError, fail
+from engine.errors import WeftError, fail
 from engine.events import Event, JobFinished, JobQueued, JobStarted
 from engine.executor import Engine, Execution, Lanes, Order
 from engine.graph import Graph, bind
@@ -26,8 +26,11 @@ from engine.records import Records
 from engine.registry import Registry, load_registry
 from engine.session.job import Job, Result
 from engine.session.look import Cull, look
+from engine.session.refusing import fatal, located
 from engine.session.seeds import Seeds
-from engine.workflow import Value, Workflow, to_json
+from engine.session.together import accept as accept_together
+from engine.session.together import resolved, split
+from engine.workflow import Workflow, to_json
 
 JOBS_KEPT = 100  # finished jobs whose diary can still be read
 
@@ -221,16 +224,16 @@ class Session:
             places=places or self._places(workflow),
             numerics=numerics,
             document=to_json(workflow),
-            resolved=_resolved(workflow, drawn),
+            resolved=resolved(workflow, drawn),
         )
         job = Job(id, workflow, graph, order, targets)
         job.drawn, job.planned_at, job.registry = drawn, ended, self.engine.registry
         order.watched = lambda: job.watched
         job.execution = Execution(self.engine, graph, order, targets)
-        fatal = _fatal(job.execution)
-        if fatal:
+        wrong = fatal(job.execution)
+        if wrong:
             job.execution.release()
-            raise WeftError(_located(workflow, problem) for problem in fatal)
+            raise WeftError(located(workflow, problem) for problem in wrong)
         self.seeds.use(order.flow, drawn)
         return job
 
@@ -297,6 +300,50 @@ class Session:
         result = job.result()
         job.close()
         return result
+
+    def submit_together(
+        self,
+        workflow: Workflow,
+        variants: Sequence[Mapping[str, Any]],
+        targets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+    ) -> Job:
+        """Variants of a workflow as one job whose steps share work: items `1/…`, `2/…`; `together.split` parts it."""
+        with self._accepting:
+            ended, id, flow = self._ended, uuid.uuid4().hex[:12], flow_name(workflow)
+            more = {"again": again, "places": self._places(workflow)}
+            job = accept_together(self, id, flow, workflow, variants, targets, more)
+            job.planned_at = ended
+        self.begin(job)
+        return job
+
+    def together(
+        self,
+        workflow: Workflow,
+        variants: Sequence[Mapping[str, Any]],
+        targets: Sequence[str] | None = None,
+        *,
+        size: int = 8,
+        again: bool = False,
+    ) -> list[Result]:
+        """Run variants to their end, up to `size` of them sharing forwards: a result for each, in order.
+
+        What is made so equals a single run but for the last bits, and has ids of its own (docs/determinism.md).
+        """
+        found: list[Result] = []
+        for first in range(0, len(variants), size):
+            job = self.submit_together(workflow, variants[first : first + size], targets, again=again)
+            try:
+                job.wait()
+            except BaseException:
+                job.cancel()
+                job.wait()
+                job.close()
+                raise
+            found.extend(split(job))
+            job.close()
+        return found
 
     def cull(
         self,
@@ -369,44 +416,3 @@ class Session:
 def flow_name(workflow: Workflow) -> str:
     """Under which name the records know a workflow: its file, else its title."""
     return workflow.origin.file if workflow.origin else workflow.title
-
-
-def _resolved(workflow: Workflow, drawn: Mapping[str, int]) -> dict[str, Any]:
-    """The values a run really has: every parameter, every drawn seed."""
-    found: dict[str, Any] = {}
-    for name, parameter in workflow.parameters.items():
-        for target in parameter.to:
-            node, _, socket = target.rpartition(".")
-            source = workflow.nodes[node].inputs.get(socket) if node in workflow.nodes else None
-            if isinstance(source, Value):
-                found[name] = source.value
-                break
-    return {**found, **drawn}
-
-
-def _fatal(execution: Execution) -> list[Problem]:
-    """The problems known before anything ran that keep a target from being reached."""
-    frontier = execution.frontier
-    paths = [p for p in frontier.target_paths if p in frontier.lives]
-    blamed: dict[str, Problem] = {}
-    for path in paths:
-        live = frontier.lives[path]
-        cause = frontier.lives.get(live.failed_by, live)
-        if cause.problem is not None:
-            blamed[cause.path] = cause.problem
-    for live in frontier.lives.values():
-        if live.problem is not None and (live.wanted or live.status == "failed"):
-            blamed[live.path] = live.problem
-    return list(blamed.values())
-
-
-def _located(workflow: Workflow, problem: Problem) -> Problem:
-    """The problem with file and line, when its path is a node of the file."""
-    path = problem.where.path or ""
-    if workflow.origin is None or path not in workflow.nodes:
-        return problem
-    steps: list[str | int] = ["nodes", path]
-    if problem.where.socket in workflow.nodes[path].inputs:
-        steps += ["inputs", str(problem.where.socket)]
-    place = workflow.origin.where(steps)
-    return problem.at(file=place.file, line=place.line, column=place.column)

@@ -38,6 +38,7 @@ class Sampled(NamedTuple):
     "denoise.sample",
     steps=active,
     stop=("stop_step", "leftover_noise"),
+    batched="nodes.denoise.together",
     work=work,
     lints="nodes.denoise.lints:advice",
     facts=[

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nodes.denoise import together
 from nodes.denoise.active import control_at, entries_at, guided_at
 from nodes.families.base import SIDES, Family
 from nodes.families.choices import remembering
@@ -77,7 +78,9 @@ class Model:
             who = f"{part.start}:{'+'.join(str(id(entry)) for entry in entries)}"
             try:
                 with remembering(self.module, who):
-                    outs.append(self.family.predict(self.module, some, t, words, pool, residuals, self.scale, size))
+                    outs.append(
+                        together.predict(self.family, self.module, some, t, words, pool, residuals, self.scale, size)
+                    )
             finally:
                 SIDES.reset(told)
         out = outs[0] if len(outs) == 1 else torch.cat(outs)

@@ -1,9 +1,12 @@
 """The graph: checked, typed, migrated; every problem at once, each with path, socket and mend."""
 
+import gc
+import threading
+
 import pytest
 
 from engine.errors import WeftError
-from engine.graph import Const, Out, bind, check
+from engine.graph import Const, Out, bind, check, uncollected
 from engine.node import node
 from engine.packs import Pack
 from engine.registry import make_registry
@@ -429,3 +432,35 @@ def test_binding_raises_what_check_returns(registry):
     with pytest.raises(WeftError) as wrong:
         bind(work, registry)
     assert list(wrong.value.problems) == check(work, registry)
+
+
+def test_the_collector_is_stopped_while_any_thread_binds_and_starts_again_with_the_last():
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with uncollected():
+            inside.set()
+            leave.wait(10)
+
+    assert gc.isenabled()
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    with uncollected():
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert not gc.isenabled()  # the other thread is still at it
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
+
+
+def test_a_collector_that_somebody_has_stopped_stays_stopped():
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -472,7 +472,7 @@ def test_a_fingerprint_is_part_of_the_key_and_its_failure_an_error(session):
 
 
 def test_a_fingerprint_has_a_deadline(session, monkeypatch):
-    monkeypatch.setattr("engine.plan.forward.FINGERPRINT_SECONDS", 0.05)
+    monkeypatch.setattr("engine.plan.asking.FINGERPRINT_SECONDS", 0.05)
     toys.STAMP["now"] = "hanging"
     with pytest.raises(WeftError, match=r"'toy.stamp' did not say within 0.05 s") as wrong:
         session.run(flow({"s": box("toy.stamp", name="t")}, outputs={"out": "s"}))

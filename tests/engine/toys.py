@@ -389,6 +389,20 @@ def save(thing: Thing, name: Annotated[str, Unkeyed] = "thing") -> list[str]:
     return [file]
 
 
+@node("toy.papers", output="files", effect=True, lane="io")
+def papers(run: Run, thing: Thing) -> list[str]:
+    """Writes down the values of its run."""
+    file = f"papers-{thing.text}.txt"
+    places.write_atomic(places.current().output / file, str(run.resolved).encode())  # type: ignore[attr-defined]
+    return [file]
+
+
+@node("toy.seen")
+def seen(thing: Thing) -> str:
+    """The text of a thing as a plain value."""
+    return thing.text
+
+
 SAVING = threading.Lock()
 
 
@@ -509,6 +523,15 @@ def watch(run: Run, thing: Thing, steps: int = 3) -> Thing:
     return thing
 
 
+@node("toy.patient", lane="io")
+def patient(thing: Thing, seconds: float = 1.0) -> Thing:
+    """Takes its time."""
+    import time
+
+    time.sleep(seconds)
+    return thing
+
+
 @node("toy.hog")
 def hog(run: Run, thing: Thing, count: int = 100) -> Thing:
     """Needs memory while it works."""
@@ -594,6 +617,17 @@ def climb(run: Run, text: str = "c", steps: Annotated[int, Range(1, 100)] = 6, s
 
 def climb_digests(text: str, steps: int, stop: int, last: str) -> list[Any]:
     return [(index, steps, text, last if index == steps - 1 else "") for index in range(stop or steps)]
+
+
+@node("toy.sing", batched="tests.engine.choir")
+def sing(run: Run, text: str = "la", voice: str = "alto", wrong: str = "") -> Thing:
+    """Sings alone or with others of its voice."""
+    counted("sung")
+    run.progress(1, 2)
+    if text == wrong:
+        raise ValueError("a wrong note")
+    run.progress(2, 2)
+    return Thing(f"{text}~")
 
 
 def walk_work(thing: Thing, steps: int, bend: int) -> float:

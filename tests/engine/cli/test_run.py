@@ -374,3 +374,22 @@ def test_ctrl_c_leaves_out_the_rows_that_have_not_begun(home):
 def test_weft_home_decides_where_results_go(weft, home):
     (file,) = weft("run", put(W), "--json").json["files"]
     assert Path(file).parent == Places().output == home / "output"
+
+
+def test_runs_that_share_their_work_are_told_and_saved_one_by_one(weft):
+    put(W)
+    told = weft("run", "words.json", "--sweep", "seed=1..5", "--together", "2", "--json", "--out", "out")
+    assert told.code == 0
+    assert [run["outputs"]["said"] for run in told.json["runs"]] == [f"hello!{seed}" for seed in range(1, 6)]
+    assert [run["parameters"]["seed"] for run in told.json["runs"]] == [1, 2, 3, 4, 5]
+    assert len(told.json["files"]) == len(set(told.json["files"])) == 5
+
+
+def test_a_bad_row_of_those_that_share_fails_alone(weft):
+    put(W)
+    Path("rows.csv").write_text("word\ngood\nbad\ncrash\nfine\n")
+    told = weft("run", "words.json", "--rows", "rows.csv", "--together", "4", "--json")
+    assert told.code == 3
+    assert [run["state"] for run in told.json["runs"]] == ["succeeded", "failed", "failed", "succeeded"]
+    assert "row 2: this word is not said" in told.err
+    assert weft("run", "words.json", "--together", "4").code == 2

@@ -1,0 +1,99 @@
+"""Launching: which ready step goes next, with whom it shares its work, and whether another job has it under way."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from engine.executor.ending import Ending
+from engine.executor.performing import Outcome
+from engine.executor.shared import Flight, Lanes
+from engine.keys import output_id, template_from_json
+from engine.plan import Live
+from engine.sockets import fill, holes
+
+
+class Launching(Ending):
+    """From ready to the lane."""
+
+    _lanes: Lanes
+
+    def _company(self, ready: list[tuple[tuple[int, ...], str]]) -> list[Live]:
+        """The next step, with those that share its work; none while it is worth to wait for more of them."""
+        aside: list[tuple[tuple[int, ...], str]] = []
+        found: list[Live] = []
+        while ready and not found:
+            item = heapq.heappop(ready)
+            live = self.frontier.lives[item[1]]
+            if live.path in self._flying:
+                continue
+            if not live.alike:
+                found = [live]
+                continue
+            alike = sorted(one for one in ready if self.frontier.lives[one[1]].alike == live.alike)
+            same = alike[: self.order.together - 1]
+            full = len(same) + 1 == self.order.together
+            if full or not self._more_may_come(live, {item[1], *(path for _, path in (*same, *aside))}):
+                for one in same:
+                    ready.remove(one)
+                heapq.heapify(ready)
+                found = [live, *(self.frontier.lives[path] for _, path in same)]
+            else:
+                aside.append(item)
+        for item in aside:
+            heapq.heappush(ready, item)
+        return found
+
+    def _more_may_come(self, live: Live, here: set[str]) -> bool:
+        """Is a step that could share this one's work still to come, and something under way that may bring it?"""
+        over = self._done | self._failed.keys() | self._flying.keys() | here
+        # What is behind a content that is not known yet may turn out to fit as well.
+        expected = any(
+            (other.alike == live.alike and other.status == "run") or (other.spec.id == live.spec.id and other.blockers)
+            for path, other in self.frontier.lives.items()
+            if path not in over
+        )
+        moving = bool(self._flying) or any(path not in here for ready in self._ready.values() for _, path in ready)
+        return expected and moving
+
+    def _launch(self, company: Sequence[Live], lane: str) -> None:
+        going: list[tuple[Flight, Live, dict[str, Any]]] = []
+        for live in company:
+            inputs = fill(live.inputs, self.values.__getitem__)
+            # A nested run holds a lane and a step: to wait for a flight that needs that lane, or that nests the same
+            # step, would be to wait for ever.
+            shared = not (live.spec.effect or live.spec.volatile or self.depth)
+            if shared:
+                flight, first = self.engine.flights.join(live.key, self, live)
+                if not first:
+                    continue
+                known = self._made_meanwhile(live)
+                if known is not None:
+                    self.engine.flights.land(flight, "done", known, None, None)
+                    continue
+            else:
+                flight = Flight(live.key, [(self, live)])
+            going.append((flight, live, inputs))
+        if going:
+            self._lanes.submit(lane, self._numerics.device, lambda: self._perform(going))
+
+    def _made_meanwhile(self, live: Live) -> Outcome | None:
+        """The outputs of a step that another job has made since this one was planned."""
+        if not live.spec.outputs:
+            return None
+        traces: dict[str, str] = {}
+        wanted: list[str] = []
+        for out in live.spec.outputs:
+            template = live.outputs.get(out.name)
+            if out.name in live.unsettled:
+                trace = self.engine.records.trace(output_id(live.key, out.name))
+                if trace is None:
+                    return None
+                traces[out.name] = trace
+                template = template_from_json(json.loads(trace))
+            wanted.extend(ref.id for ref in holes(template))
+        if any(self._lease(id) is None for id in wanted):
+            return None
+        return Outcome({id: self.values[id] for id in wanted}, traces, (), 0.0, 0, False)
