@@ -196,7 +196,7 @@ class Forward:
         name = ""
         if memo is not None:
             try:
-                more = _in_time(spec, inputs) if spec.fingerprint else ""
+                more = in_time(spec, inputs) if spec.fingerprint else ""
                 name = f"{spec.id}@{spec.version}|{self._files(spec, inputs)}|{more}|{canonical(inputs)}"
             except TypeError:
                 memo = None
