@@ -264,9 +264,13 @@ class Denoiser:
     @property
     def ranged(self) -> bool:
         """Does an adapter or a patch act in a part of the steps only?"""
-        if any(getattr(patch, "ranged", False) for patch in self.patches):
-            return True
-        return any(_range(one) != (0.0, 1.0) for one in (*self.adapters, *self.patches))
+        return any(has_range(one) for one in (*self.adapters, *self.patches))
+
+    @property
+    def steady(self) -> Denoiser:
+        """The same weights with what acts in all steps alone."""
+        adapters = tuple(one for one in self.adapters if not has_range(one))
+        return replace(self, adapters=adapters, patches=tuple(one for one in self.patches if not has_range(one)))
 
     @property
     def bare(self) -> Denoiser:
@@ -282,14 +286,7 @@ class Denoiser:
             replace(one, strength=one.strength if acts(one.start, one.end) else 0.0, start=0.0, end=1.0)
             for one in self.adapters
         )
-        patches: list[Any] = []
-        for one in self.patches:
-            if hasattr(one, "acting"):  # several things in one, each with its own range
-                found = one.acting(acts)
-                patches += [] if found is None else [found]
-            elif acts(*_range(one)):
-                patches.append(one if _range(one) == (0.0, 1.0) else replace(one, start=0.0, end=1.0))
-        return replace(self, adapters=adapters, patches=tuple(patches))
+        return replace(self, adapters=adapters, patches=patches_acting(self.patches, acts))
 
     def ranges(self) -> set[tuple[float, float]]:
         """All ranges that something on it has."""
@@ -731,6 +728,23 @@ def plain(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         raise refuse(f"a recipe holds plain numbers and text, not {type(value).__name__}")
 
     return tuple(sorted((str(key), freeze(value)) for key, value in values.items()))
+
+
+def has_range(thing: Any) -> bool:
+    """Does an adapter or a patch act in a part of the steps only?"""
+    return bool(getattr(thing, "ranged", False)) or _range(thing) != (0.0, 1.0)
+
+
+def patches_acting(patches: tuple[Any, ...], acts: Callable[[float, float], bool]) -> tuple[Any, ...]:
+    """Those of which `acts` says so of their range, without it; several in one are asked one by one (`acting`)."""
+    found: list[Any] = []
+    for one in patches:
+        if hasattr(one, "acting"):
+            left = one.acting(acts)
+            found += [] if left is None else [left]
+        elif acts(*_range(one)):
+            found.append(one if _range(one) == (0.0, 1.0) else replace(one, start=0.0, end=1.0))
+    return tuple(found)
 
 
 def _range(thing: Any) -> tuple[float, float]:

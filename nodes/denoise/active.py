@@ -10,7 +10,18 @@ from engine.errors import fail, refuse
 from engine.sockets import Facts, Ref, facts_of
 from nodes import schedule as schedules
 from nodes.families.choices import stateful
-from nodes.types import Conditioning, Control, ControlItem, Denoiser, Entry, Guidance, Noise, Schedule
+from nodes.types import (
+    Conditioning,
+    Control,
+    ControlItem,
+    Denoiser,
+    Entry,
+    Guidance,
+    Noise,
+    Schedule,
+    has_range,
+    patches_acting,
+)
 
 
 def acts(index: int, total: int, start: float, end: float) -> bool:
@@ -76,6 +87,13 @@ def takes_scale(model: Denoiser) -> bool:
     return config.get("time_cond_proj_dim") is not None or config.get("guidance") is not None
 
 
+def acting_patch(patch: Any, index: int, total: int) -> Any:
+    """A patch with a range as it is in a step; None when it rests, and for one that acts in all of them."""
+    if not has_range(patch):
+        return None
+    return next(iter(patches_acting((patch,), lambda start, end: acts(index, total, start, end))), None)
+
+
 def at_step(model: Denoiser, index: int, total: int) -> Denoiser:
     """The recipe as it is in a step: of adapters and patches with a range only those that act in it."""
     return model.acting(lambda start, end: acts(index, total, start, end))
@@ -103,7 +121,7 @@ def active(**inputs: Any) -> tuple[Any, ...]:
     total, run = schedules.evaluations(settings.schedule, flow), schedules.part(settings.schedule, flow)
     guidance = settings.guidance
     scales = (guidance.scale, guidance.rescale, guidance.mode, guidance.kind, guidance.options)
-    base = model.bare if model.ranged else model
+    base = model.steady
     first = (base, replace(settings.schedule, stop=None), settings.noise, inputs["latent"])
 
     def step(index: int) -> Iterator[Any]:
@@ -119,9 +137,11 @@ def active(**inputs: Any) -> tuple[Any, ...]:
             (one.net, one.image, one.strength, one.vae, one.mode, one.guess)
             for one in control_at(control, index, total)
         )
-        if model.ranged:
-            now = at_step(model, index, total)
-            yield tuple(one for one in now.adapters if one.strength != 0), now.patches
+        # What acts in a part of the steps, and where it stands among the others, whose order counts for rounding.
+        now = at_step(model, index, total).adapters
+        late = [place for place, one in enumerate(model.adapters) if one not in base.adapters]
+        yield tuple((place, now[place]) for place in late if now[place].strength != 0)
+        yield tuple(found for one in model.patches if (found := acting_patch(one, index, total)) is not None)
 
     return tuple(tuple(step(index)) for index in run)
 

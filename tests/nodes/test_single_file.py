@@ -545,3 +545,41 @@ def test_padding_is_each_encoders_own(checkpoints, tiny_sdxl):
     encoder = load.model("pads.safetensors").text_encoder
     tokenizers = encoder.build("cpu", "float32").tokenizers
     assert [one.pad_token for one in tokenizers.values()] == ["<|endoftext|>", "!"]
+
+
+# --- what Stable Diffusion 2.x predicts ------------------------------------------------------------------------------
+
+SPREAD = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+
+
+def written(file: Path, name: str, values: list[float], notes: dict[str, str] | None = None) -> Path:
+    """A hollow file with the numbers of one tensor in half precision, and notes of its own."""
+    raw = file.read_bytes()[:8]
+    length = int.from_bytes(raw, "little")
+    with file.open("r+b") as stream:
+        stream.seek(8)
+        header = json.loads(stream.read(length))
+        stream.seek(8 + length + header[name]["data_offsets"][0])
+        stream.write(struct.pack(f"<{len(values)}e", *values))
+    if notes:
+        header["__metadata__"] = notes
+        told = json.dumps(header).encode()
+        whole = file.stat().st_size - 8 - length
+        with file.open("wb") as stream:
+            stream.write(struct.pack("<Q", len(told)) + told)
+            stream.truncate(8 + len(told) + whole)
+    return file
+
+
+@pytest.mark.parametrize(("spread", "predicts"), [(0.05, "epsilon"), (0.2, "v_prediction")])
+def test_what_stable_diffusion_2_predicts_is_read_from_one_tensor(checkpoints, words, spread, predicts):
+    values = [spread if index % 2 else -spread for index in range(320)]
+    written(hollow(checkpoints / "big.safetensors", full("sd2")), SPREAD, values)
+    assert load.model("big.safetensors").model.prediction == predicts
+    assert load.model("big.safetensors", prediction="epsilon").model.prediction == "epsilon"
+
+
+def test_a_files_own_notes_are_heard_before_that(checkpoints, words):
+    notes = {"modelspec.prediction_type": "v"}
+    written(hollow(checkpoints / "noted.safetensors", full("sd2")), SPREAD, [0.0] * 320, notes)
+    assert load.model("noted.safetensors").model.prediction == "v_prediction"
