@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fix test-slow test-gpu bench stress nodes docs web venv
+.PHONY: help run demo test check fix test-slow test-gpu bench stress nodes docs screens web venv
 
 # An active virtual environment is used as it is; otherwise .venv is made. (make cannot name a path with spaces.)
 VENV := $(if $(filter 1,$(words $(VIRTUAL_ENV))),$(VIRTUAL_ENV),.venv)
@@ -49,6 +49,9 @@ nodes: venv ## Write nodes/nodes.json anew
 
 docs: nodes ## Write the pages that are made from the code anew
 	"$(PYTHON)" docs/generate.py
+
+screens: venv ## Take the pictures of docs/first-steps.md anew (needs chromium)
+	"$(PYTHON)" -m pytest -q tests/browser/test_first_steps.py --update-golden
 
 web: ## Build the editor into web/dist (needs Node)
 	cd web && npm ci && npm run build

@@ -171,10 +171,10 @@ export function Viewer({ viewing }: { viewing: Viewing }) {
             if (event.pointerType === "touch" && held && !held.look.zoom && !held.split && Math.abs(far) > 60) step(far > 0 ? -1 : 1);
           }}
         >
-          <img ref={image} src={url} alt={picture.label} style={{ transform, ...natural }} className={zoom >= 3 ? "pixels" : ""} data-frame={frameUrl ? "yes" : undefined} draggable={false} onLoad={measure} />
+          <img ref={image} src={url} alt={picture.label} style={{ transform, ...natural }} className={zoom >= 8 ? "pixels" : ""} data-frame={frameUrl ? "yes" : undefined} draggable={false} onLoad={measure} />
           {other ? (
             <>
-              <img className={zoom >= 3 ? "over pixels" : "over"} src={other.url} alt={other.label} draggable={false} style={{ transform, clipPath: `inset(0 0 0 ${split}%)`, ...natural }} />
+              <img className={zoom >= 8 ? "over pixels" : "over"} src={other.url} alt={other.label} draggable={false} style={{ transform, clipPath: `inset(0 0 0 ${split}%)`, ...natural }} />
               <Divider image={image} split={split} at={transform} />
             </>
           ) : null}
