@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from engine.errors import WeftError, fail
-from engine.places import MODEL_FOLDERS, Places
+from engine import shelf
+from engine.errors import fail
 from engine.server import uploads
 from engine.server.blobs import ENDINGS, SIZES, thumbnail_of
 from engine.server.house import House
@@ -70,12 +70,16 @@ async def file(house: House, request: web.Request) -> web.FileResponse:
     if size is not None:
         if size not in SIZES:
             raise fail("server.request", f"there are no thumbnails of {size} pixels", mend=f"sizes: {SIZES}")
-        stat = path.stat()
-        small = house.places.state / "thumbs" / _thumb_name(path, stat.st_mtime_ns, stat.st_size, size)
-        if not small.is_file():
-            await asyncio.to_thread(thumbnail_of, path, small, size)
-        path, mime = small, "image/webp"
+        path, mime = await asyncio.to_thread(_small, house, path, size), "image/webp"
     return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: mime, hdrs.CACHE_CONTROL: "no-cache"})
+
+
+def _small(house: House, path: Path, size: int) -> Path:
+    stat = path.stat()
+    small = house.places.state / "thumbs" / _thumb_name(path, stat.st_mtime_ns, stat.st_size, size)
+    if not small.is_file():
+        thumbnail_of(path, small, size)
+    return small
 
 
 def _thumb_name(path: Path, changed: int, length: int, size: int) -> str:
@@ -103,11 +107,12 @@ async def list_workflows(house: House, request: web.Request) -> list[WorkflowRow
 
 @route("GET", "/api/workflows/{name:.+}/thumbnail", "image/*")
 async def thumbnail(house: House, request: web.Request) -> web.FileResponse:
-    """The picture of a workflow."""
-    path = (await asyncio.to_thread(house.library_of(request).path, request.match_info["name"])).with_suffix(".png")
-    if not path.is_file() or path.is_symlink():
+    """The picture of a workflow, small."""
+    path = await asyncio.to_thread(house.library_of(request).picture, request.match_info["name"])
+    if path is None:
         raise fail("server.missing", "the workflow has no picture", mend="save one beside it")
-    return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: "image/png", hdrs.CACHE_CONTROL: "no-cache"})
+    small = await asyncio.to_thread(_small, house, path, 256)
+    return web.FileResponse(small, headers={hdrs.CONTENT_TYPE: "image/webp", hdrs.CACHE_CONTROL: "no-cache"})
 
 
 @route("GET", "/api/workflows/{name:.+}", SavedWorkflow, query={"version": str})
@@ -140,29 +145,19 @@ async def delete_workflow(house: House, request: web.Request) -> list[WorkflowRo
 
 @route("GET", "/api/models", dict[str, list[ModelRow]])
 async def models(house: House, request: web.Request) -> dict[str, list[ModelRow]]:
-    """Every model that is found, by kind."""
+    """Every model that is found, by kind, with its family and what it fits; parts of a whole stand with the whole."""
     session = await house.session()
-    return await asyncio.to_thread(_models, session.engine.places)
+    return await asyncio.to_thread(_models, session)
 
 
-def _models(places: Places) -> dict[str, list[ModelRow]]:
-    found: dict[str, list[ModelRow]] = {}
-    for kind in MODEL_FOLDERS:
-        rows = []
-        for name in places.models(kind):
-            try:
-                rows.append(ModelRow(name, _bytes(places.model(kind, name))))
-            except (WeftError, OSError):
-                continue
-        if rows:
-            found[kind] = rows
-    return found
+def _models(session: Session) -> dict[str, list[ModelRow]]:
+    found = shelf.listing(session.engine.places, session.engine.registry)
+    return {kind: [_model(row) for row in rows] for kind, rows in found.items()}
 
 
-def _bytes(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+def _model(row: shelf.Row) -> ModelRow:
+    about = row.about
+    return ModelRow(row.name, row.bytes, about.family, about.what, about.fits, about.precision, about.problem)
 
 
 @route("GET", "/api/memory", MemoryShape)

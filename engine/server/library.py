@@ -61,8 +61,7 @@ class Library:
             title, about = found.title or title, found.about
         except WeftError as error:
             about = f"cannot be read: {error.problem.message}"
-        picture = path.with_suffix(".png")
-        thumbnail = f"/api/workflows/{name}/thumbnail" if picture.is_file() else None
+        thumbnail = f"/api/workflows/{name}/thumbnail" if self._picture(path) is not None else None
         return WorkflowRow(name, title, about, origin, path.stat().st_mtime, thumbnail)
 
     def read(self, name: str, version: str | None = None) -> tuple[Workflow, SavedWorkflow]:
@@ -73,6 +72,16 @@ class Library:
         found = files.read(path)
         versions = [] if name.startswith(TEMPLATE) else self.versions(name)
         return found, SavedWorkflow(name, files.to_json(found), path.stat().st_mtime, versions)
+
+    def picture(self, name: str) -> Path | None:
+        """What a workflow makes: the PNG beside it; of a template the one that its page shows."""
+        return self._picture(self.path(name))
+
+    def _picture(self, path: Path) -> Path | None:
+        beside = [path.with_suffix(".png")]
+        if self.templates is not None and path.parent == self.templates:
+            beside.append(self.templates.parent / "docs" / "images" / f"{path.stem}.png")
+        return next((one for one in beside if one.is_file() and not one.is_symlink()), None)
 
     def path(self, name: str, version: str | None = None) -> Path:
         """The file of a name; it need not be there. `place.outside` for a name that leaves its folder."""

@@ -427,10 +427,15 @@ class SaveRequest:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model."""
+    """A model: its family, what it is, for what it is made (a LoRA's base, say), or why it cannot be read."""
 
     name: str
     bytes: int
+    family: str = ""
+    what: str = ""
+    fits: str = ""
+    precision: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)

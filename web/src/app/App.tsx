@@ -1,13 +1,14 @@
 import { ReactFlowProvider } from "@xyflow/react";
 import { lazy, Suspense, useEffect } from "react";
 import { addNode, setValue } from "../document/operations";
+import { specOf } from "../document/specs";
 import { api, ApiError } from "../protocol/http";
 import type { Spot } from "../protocol/types";
 import { Canvas } from "../canvas/Canvas";
 import { withSpots } from "../canvas/layout";
-import { Form, Models, Problems, Queue, Workflows } from "../panels/Lists";
+import { Form, Problems, Queue, Workflows } from "../panels/Lists";
 import { Inspector } from "../panels/Inspector";
-import { CullPanel, History, Rooms, SweepPanel } from "../panels/Rooms";
+import { CullPanel, History, Models, Rooms, SweepPanel } from "../panels/Rooms";
 import { RunBar, progress } from "../panels/RunBar";
 import { commandById, COMMANDS, keysOf, toggleTheme } from "../panels/commands";
 import { copySelected, deleteSelected, pasteText } from "../panels/edit";
@@ -46,6 +47,7 @@ export function App() {
   useClipboard();
   useTitle();
   const theme = useUi((state) => state.theme);
+  const page = useUi((state) => state.page);
   const panel = useUi((state) => state.panel);
   const palette = useUi((state) => state.palette);
   const commands = useUi((state) => state.commands);
@@ -62,7 +64,7 @@ export function App() {
     document.documentElement.dataset.theme = theme;
   }, [theme]);
   return (
-    <div className={`app ${wiring ? "wiring" : ""}`}>
+    <div className={`app ${wiring ? "wiring" : ""} ${page ? "page" : ""}`}>
       <TopBar />
       <Rail />
       {open ? (
@@ -78,7 +80,7 @@ export function App() {
       ) : null}
       <main>
         <ReactFlowProvider>
-          <Canvas onDropFiles={(files, at) => void takeFiles(files, at)} onMenu={openMenu} label={t("Graph: {title}", { title: title || t("Untitled") })}>
+          <Canvas onDropFiles={(files, at, over) => void takeFiles(files, at, over)} onMenu={openMenu} label={t("Graph: {title}", { title: title || t("Untitled") })}>
             <Selection />
           </Canvas>
         </ReactFlowProvider>
@@ -224,8 +226,24 @@ function Toasts() {
   );
 }
 
+/** A picture dropped on a node that takes a file becomes its input, also one that carries a workflow. */
+async function fillNode(node: string, file: File): Promise<boolean> {
+  const json = graphNow().nodes[node];
+  const input = json && specOf(json, documentNow(), specsNow())?.inputs.find((item) => item.widget?.kind === "file");
+  if (!input) return false;
+  try {
+    const kept = await api.upload(file, file.name);
+    perform(setValue(scopeNow(), node, input.name, kept.name));
+  } catch (error) {
+    failed(error);
+  }
+  return true;
+}
+
 /** A dropped or pasted file: a workflow (or a picture that carries one) opens, any other picture becomes an input. */
-export async function takeFiles(files: File[], at: Spot): Promise<void> {
+export async function takeFiles(files: File[], at: Spot, over?: string): Promise<void> {
+  const [only] = files;
+  if (over && only?.type.startsWith("image/") && files.length === 1 && (await fillNode(over, only))) return;
   for (const [index, file] of files.entries()) {
     try {
       const { workflow } = await api.open(file, file.name);

@@ -6,7 +6,8 @@ import { openWorkflow } from "../panels/Lists";
 import { connect, planSoon, watchDocument } from "../state/actions";
 import { specsNow } from "../state/catalogue";
 import { useDocument } from "../state/document";
-import { complain } from "../state/ui";
+import { watchInputs } from "../state/inputs";
+import { complain, useUi } from "../state/ui";
 import { App } from "./App";
 import { recover, watch } from "./autosave";
 
@@ -19,6 +20,15 @@ async function start(wait = FIRST_WAIT): Promise<void> {
   } catch (error) {
     complain(`the server does not answer (${error instanceof Error ? error.message : String(error)}); trying again`);
     setTimeout(() => void start(Math.min(10_000, wait * 2)), wait);
+    return;
+  }
+  watchInputs();
+  const form = new URLSearchParams(location.search).get("form");
+  if (form !== null) {
+    await openWorkflow(form || STARTER);
+    useUi.getState().set({ page: true, panel: "form" });
+    watchDocument();
+    planSoon();
     return;
   }
   const kept = await recover();

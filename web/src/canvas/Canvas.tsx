@@ -48,7 +48,8 @@ export interface MenuTarget {
 
 interface CanvasProps {
   label: string;
-  onDropFiles: (files: File[], at: Spot) => void;
+  /** `over` is the node that the files were dropped on. */
+  onDropFiles: (files: File[], at: Spot, over?: string) => void;
   onMenu: (target: MenuTarget, at: Spot) => void;
   children?: ReactNode;
 }
@@ -200,7 +201,8 @@ export function Canvas({ onDropFiles, onMenu, label, children }: CanvasProps) {
       onDrop={(event: DragEvent) => {
         event.preventDefault();
         const files = [...event.dataTransfer.files];
-        if (files.length) onDropFiles(files, flow.screenToFlowPosition({ x: event.clientX, y: event.clientY }));
+        const over = (event.target as HTMLElement).closest<HTMLElement>("[data-node]")?.dataset.node;
+        if (files.length) onDropFiles(files, flow.screenToFlowPosition({ x: event.clientX, y: event.clientY }), over);
       }}
     >
       <ReactFlow<AnyNode, WireEdgeType>

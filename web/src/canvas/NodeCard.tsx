@@ -3,7 +3,7 @@ import { type CSSProperties, memo } from "react";
 import { baseName, wouldCircle } from "../document/operations";
 import { colourOf, fit, socketType, type Specs, typeText } from "../document/specs";
 import type { InputSpec, NodeJson, NodeSpec, Picture, Problem, TypeJson } from "../protocol/types";
-import { blobUrl } from "../protocol/http";
+import { srcOf } from "../protocol/http";
 import { bytes, duration, type NodeRun, type Outlook } from "../run/state";
 import { applyMend } from "../state/actions";
 import { useCatalogue } from "../state/catalogue";
@@ -41,7 +41,7 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
   const far = useStore((state) => state.transform[2] < FAR);
   const state = useRun((held) => held.run.nodes[data.path]);
   const outlook = useRun((held) => held.outlooks[data.path]);
-  const pictures = useRun((held) => held.run.pictures[data.path]);
+  const pictures = useRun((held) => held.inputs[data.path] ?? held.run.pictures[data.path]);
   const problems = useRun((held) => held.problems[data.path]) ?? NONE;
   const wiring = useUi((held) => held.wiring);
   const busy = useRun((held) => held.run.state === "running");
@@ -275,16 +275,16 @@ function Pictures(props: { path: string; name: string; paintable: boolean; area:
   if (!pictures?.length) return null;
   const open = (index: number) =>
     useUi.getState().set({
-      viewing: { at: index, film: true, pictures: pictures.map((picture, i) => ({ blob: picture.blob, node: props.paintable ? props.name : undefined, url: blobUrl(picture.blob), label: `${props.title} ${i + 1}` })) },
+      viewing: { at: index, film: true, pictures: pictures.map((picture, i) => ({ blob: picture.blob || undefined, node: props.paintable ? props.name : undefined, url: srcOf(picture), label: `${props.title} ${i + 1}` })) },
     });
   return (
     <div className="picture grid" style={{ ...style, gridTemplateColumns: `repeat(${area.columns}, 1fr)` }}>
       {pictures.map((picture, index) => (
         <span className="cell" key={picture.blob + String(index)}>
           <button type="button" className="thumb nodrag" onClick={() => open(index)} aria-label={`${props.title}: open picture ${index + 1}`}>
-            <img src={blobUrl(picture.blob, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt={`${props.title}: result ${index + 1}`} draggable={false} />
+            <img src={srcOf(picture, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt={`${props.title}: result ${index + 1}`} draggable={false} />
           </button>
-          {props.paintable ? <PaintButton node={props.name} title={props.title} url={blobUrl(picture.blob)} /> : null}
+          {props.paintable ? <PaintButton node={props.name} title={props.title} url={srcOf(picture)} /> : null}
         </span>
       ))}
     </div>

@@ -24,7 +24,9 @@ export function useCards(specs: Specs): Cards {
   const graph = useDocument(graphOf);
   const scope = useDocument(scopeOf);
   const prefix = useDocument(prefixOf);
-  const pictures = useRun((state) => state.run.pictures);
+  const results = useRun((state) => state.run.pictures);
+  const inputs = useRun((state) => state.inputs);
+  const pictures = useMemo(() => ({ ...results, ...inputs }), [results, inputs]);
   const previews = useRun((state) => state.previews);
   const selected = useUi((state) => state.selected);
   const [dragged, setDragged] = useState<Record<string, Spot>>({});

@@ -1,7 +1,6 @@
 import { useEffect, useState } from "react";
-import { api, blobUrl } from "../protocol/http";
-import type { DeviceMemory, Problem, WorkflowRow } from "../protocol/types";
-import { bytes } from "../run/state";
+import { api, blobUrl, fileUrl } from "../protocol/http";
+import type { Problem, WorkflowRow } from "../protocol/types";
 import { applyMend, failed, refreshQueue, save } from "../state/actions";
 import { specsNow, useCatalogue } from "../state/catalogue";
 import { canvas } from "../state/canvas";
@@ -11,9 +10,10 @@ import { useUi } from "../state/ui";
 import { Empty, IconButton } from "../ui/basics";
 import { isText } from "../canvas/geometry";
 import { withSpots } from "../canvas/layout";
-import { parseEnd } from "../document/wires";
+import { literal, parseEnd } from "../document/wires";
 import { specOf } from "../document/specs";
 import { Widget } from "../widgets/Widget";
+import { t } from "../words";
 
 export async function openWorkflow(name: string): Promise<void> {
   try {
@@ -68,45 +68,6 @@ export function Workflows() {
       {yours.length ? <ul className="rows">{yours.map(row)}</ul> : <Empty>{rows ? "Nothing saved yet: give the open workflow a name above." : "…"}</Empty>}
       <h3>Templates</h3>
       {templates.length ? <ul className="rows">{templates.map(row)}</ul> : <Empty>{rows ? "None is called that." : "…"}</Empty>}
-    </>
-  );
-}
-
-export function Models() {
-  const [kinds, setKinds] = useState<Record<string, { name: string; bytes: number }[]> | null>(null);
-  const [memory, setMemory] = useState<DeviceMemory[]>([]);
-  useEffect(() => {
-    void api.models().then(setKinds, failed);
-    void api.memory().then((found) => setMemory(found.devices), failed);
-  }, []);
-  const rows = Object.entries(kinds ?? {}).filter(([, models]) => models.length);
-  return (
-    <>
-      {memory.map((device) => (
-        <section key={device.device} className="memory">
-          <h3>{device.device}</h3>
-          <p>
-            {bytes(device.used)} of {bytes(device.limit)} in use
-          </p>
-          <div className="meter" role="img" aria-label={`${bytes(device.used)} of ${bytes(device.limit)} in use`}>
-            <span style={{ width: `${Math.min(100, (device.used / Math.max(1, device.limit)) * 100)}%` }} />
-          </div>
-        </section>
-      ))}
-      {rows.map(([kind, models]) => (
-        <section key={kind}>
-          <h3>{kind.replaceAll("_", " ")}</h3>
-          <ul className="rows plain">
-            {models.map((model) => (
-              <li key={model.name}>
-                <b>{model.name}</b>
-                <span>{bytes(model.bytes)}</span>
-              </li>
-            ))}
-          </ul>
-        </section>
-      ))}
-      {kinds && !rows.length ? <Empty>No models are here yet. Put them into the models folder of Weft’s home, by kind.</Empty> : null}
     </>
   );
 }
@@ -193,6 +154,8 @@ export function Form() {
   const pictures = useRun((state) => state.run.pictures);
   const scope = useDocument((state) => graphOf(state) !== documentOf(state));
   const parameters = Object.entries(document.parameters ?? {}).sort(([, a], [, b]) => (a.order ?? 99) - (b.order ?? 99));
+  const saved = useDocument((state) => tabOf(state).name);
+  const page = useUi((state) => state.page);
   if (scope) return <Empty>Leave the sub-graph (Esc) to see the form.</Empty>;
   if (!parameters.length) return <Empty>Select a node and press “show in the form” on an input.</Empty>;
   const groups = [...new Set(parameters.map(([, parameter]) => parameter.group ?? ""))];
@@ -209,6 +172,13 @@ export function Form() {
           ))}
         </div>
       ) : null}
+      {!page && saved ? (
+        <p className="note">
+          <a href={`?form=${encodeURIComponent(saved)}`} target="_blank" rel="noreferrer">
+            {t("Open this form as a page of its own")}
+          </a>
+        </p>
+      ) : null}
       {groups.map((group) => (
         <section key={group} className="form">
           {group ? <h3>{group}</h3> : null}
@@ -219,10 +189,12 @@ export function Form() {
               const json = document.nodes[end.node];
               const input = json && specOf(json, document, specs)?.inputs.find((item) => item.name === end.output);
               if (!json || !input) return null;
+              const held = literal(json.inputs[end.output]) ?? input.default;
               const [low, high, step] = parameter.range ?? [];
               const bounded = parameter.range ? { ...input, widget: { ...input.widget, low, high, step, soft: undefined } } : input;
               return (
                 <div className="input" key={name}>
+                  {input.widget?.kind === "file" && typeof held === "string" && held ? <img className="given" src={fileUrl("input", held)} alt={held} /> : null}
                   {isText(input) ? <span className="above">{parameter.label ?? name}</span> : null}
                   <Widget
                     node={end.node}

@@ -7,6 +7,7 @@ const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ defa
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
 
 export const History = lazy(() => import("./history/History").then((room) => ({ default: room.History })));
+export const Models = lazy(() => import("./models/Models").then((room) => ({ default: room.Models })));
 export const SweepPanel = lazy(() => import("./sweep/SweepPanel").then((room) => ({ default: room.SweepPanel })));
 export const CullPanel = lazy(() => import("./sweep/CullPanel").then((room) => ({ default: room.CullPanel })));
 

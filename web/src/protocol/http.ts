@@ -6,6 +6,8 @@ import type {
   ItemsRequest,
   Job,
   JsonObject,
+  ModelRow,
+  Picture,
   Plan,
   Problem,
   SavedWorkflow,
@@ -109,11 +111,14 @@ export const api = {
   save: (name: string, workflow: WorkflowJson) =>
     call<SavedWorkflow>("PUT", `/api/workflows/${name.split("/").map(path).join("/")}`, { workflow }),
   remove: (name: string) => call<unknown>("DELETE", `/api/workflows/${name.split("/").map(path).join("/")}`),
-  models: () => call<Record<string, { name: string; bytes: number }[]>>("GET", "/api/models"),
+  models: () => call<Record<string, ModelRow[]>>("GET", "/api/models"),
   memory: () => call<{ devices: DeviceMemory[] }>("GET", "/api/memory"),
 };
 
 export const blobUrl = (blob: string, size?: number): string =>
   `/api/blobs/${path(blob)}${size ? `?size=${size}` : ""}`;
+/** Where a picture is shown from, small or whole. */
+export const srcOf = (picture: Picture, size?: number): string =>
+  picture.url && !picture.blob ? `${picture.url}${size ? `?size=${size}` : ""}` : blobUrl(picture.blob, size);
 export const fileUrl = (place: string, name: string): string =>
   `/api/files/${path(place)}/${name.split("/").map(path).join("/")}`;

@@ -197,6 +197,8 @@ export type JobState = "queued" | "running" | "partial" | "succeeded" | "failed"
 
 export interface Picture {
   blob: string;
+  /** Of a picture that is no result: a file of the input folder. */
+  url?: string;
   width: number;
   height: number;
 }
@@ -310,6 +312,16 @@ export interface SavedWorkflow {
   workflow: WorkflowJson;
   modified: number;
   versions: string[];
+}
+
+export interface ModelRow {
+  name: string;
+  bytes: number;
+  family?: string;
+  what?: string;
+  fits?: string;
+  precision?: string;
+  problem?: string;
 }
 
 export interface DeviceMemory {

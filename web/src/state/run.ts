@@ -1,5 +1,5 @@
 import { create } from "zustand";
-import type { Job, Plan, Preview, Problem, ServerState, WireEvent } from "../protocol/types";
+import type { Job, Picture, Plan, Preview, Problem, ServerState, WireEvent } from "../protocol/types";
 import { type Outlook, outlooks, reduce, reduceQueue, type RunState, START } from "../run/state";
 
 export interface PreviewPicture {
@@ -25,6 +25,8 @@ interface RunStore {
   /** Problems and advice of the plan, by the node's path. */
   problems: Record<string, Problem[]>;
   previews: Record<string, PreviewPicture>;
+  /** The pictures that nodes load, seen before anything runs; by path. */
+  inputs: Record<string, Picture[]>;
   /** The steps of the last run that were seen, by node: to go through them again. */
   films: { job: string; frames: Record<string, Frame[]> };
   connected: boolean;
@@ -47,6 +49,7 @@ export const useRun = create<RunStore>((set, get) => ({
   outlooks: {},
   problems: {},
   previews: {},
+  inputs: {},
   films: { job: "", frames: {} },
   connected: true,
   server: null,

@@ -92,6 +92,8 @@ interface UiState {
   /** The job with items whose sheet is open. */
   sheet: string | null;
   fieldMenu: FieldMenu | null;
+  /** The form alone fills the page: an address of its own, for who only wants pictures. */
+  page: boolean;
   /** How many pictures the next run makes, each of a seed of its own. */
   count: number;
   /** Run by itself after every edit. */
@@ -146,6 +148,7 @@ export const useUi = create<UiState>((set, get) => ({
   painting: null,
   sheet: null,
   fieldMenu: null,
+  page: false,
   count: 1,
   live: false,
   trail: null,

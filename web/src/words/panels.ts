@@ -7,6 +7,18 @@ export const panels = {
     "Läuft nach jeder Änderung von selbst; der Lauf der vorigen Änderung wird abgebrochen",
   live: "live",
   Sheet: "Bogen",
+  // models and memory
+  "Search models": "Modelle suchen",
+  "a name, a family…": "ein Name, eine Familie…",
+  "for {family}": "für {family}",
+  "No model is called that.": "Kein Modell heißt so.",
+  "No models are here yet. Put them into the models folder of Weft’s home, by kind; `weft models get` fetches one.":
+    "Noch sind keine Modelle da. Sie gehören nach Art in den Ordner models von Weft; `weft models get` holt eines.",
+  "{used} of {limit} in use": "{used} von {limit} belegt",
+  "Memory of {device}": "Speicher von {device}",
+  "in use": "in Gebrauch",
+  "{n} results kept": "{n} Ergebnisse behalten",
+  "Open this form as a page of its own": "Dieses Formular als eigene Seite öffnen",
   // the viewer
   "Whole picture (0), 100 % (1)": "Ganzes Bild (0), 100 % (1)",
   Compare: "Vergleichen",
