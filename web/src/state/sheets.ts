@@ -86,7 +86,8 @@ export const useSheets = create<SheetsStore>((set, get) => ({
 export async function openSheet(id: string): Promise<void> {
   const { setJob } = useSheets.getState();
   setJob(await api.job(id));
-  useUi.getState().set({ sheet: id });
+  // On a phone a panel covers the page: it makes room.
+  useUi.getState().set({ sheet: id, ...(window.innerWidth <= 700 ? { panel: null } : {}) });
   // What happened while the first answer was on its way: events of a job that was not shown yet go by.
   const now = await api.job(id);
   if (useSheets.getState().job?.id === id) setJob(now);
