@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import PIL.Image
 import pytest
 import torch
@@ -21,7 +22,10 @@ from engine.places import Places
 from engine.records import Records
 from engine.session import Session
 from engine.workflow import from_json
+from nodes.families.sdxl import WIDTHS as XL_WIDTHS
 from tests.nodes.conftest import make_controlnet
+from tests.parity.test_ip_adapter import adapter as ip_adapter_file
+from tests.parity.test_ip_adapter import vision
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "capabilities.md"
 SIDE = 64
@@ -98,9 +102,17 @@ def inpaint(nodes: Nodes, family: Family) -> None:
 def control(nodes: Nodes, family: Family) -> None:
     nodes["hint"] = box("image.load", name="red.png")
     nodes["net"] = box("control.load", controlnet=f"{family.model}-net")
-    more = {"vae": "@load.vae"} if family.model == "tiny-sd3" else {}
+    more = {"vae": "@load.vae"} if family.module == "transformer" else {}
     nodes["control"] = box("control.apply", controlnet="@net.controlnet", image="@hint.image", **more)
     nodes["sample"]["inputs"]["control"] = {"from": "control.control"}
+
+
+def ip_adapter(nodes: Nodes, family: Family) -> None:
+    nodes["seen"] = box("image.load", name="red.png")
+    nodes["adapter"] = box("ip_adapter.load", adapter=f"{family.model}.safetensors", encoder="small")
+    nodes["like"] = box("ip_adapter.encode", adapter="@adapter.adapter", images="@seen.image")
+    nodes["shown"] = box("ip_adapter.apply", model="@load.model", adapter="@adapter.adapter", prompt="@like.prompt")
+    nodes["sample"]["inputs"]["model"] = {"from": "shown.model"}
 
 
 def lora(nodes: Nodes, family: Family) -> None:
@@ -140,6 +152,7 @@ TECHNIQUES: dict[str, Callable[[Nodes, Family], None]] = {
     "areas, several prompts": together,
     "stop and go on": stopped,
     "ControlNet": control,
+    "IP-Adapter": ip_adapter,
     "LoRA": lora,
 }
 
@@ -159,16 +172,24 @@ def session(tmp_path_factory, models, tiny_sd1, tiny_sdxl, tiny_sd3, tiny_flux, 
         style(models / "loras", base, family)
         if family.module == "unet":
             make_controlnet(models / "controlnet" / f"{family.model}-net", base)
-    sd3_controlnet(models / "controlnet" / "tiny-sd3-net", tiny_sd3)
+        else:
+            transformer_controlnet(models / "controlnet" / f"{family.model}-net", base)
+        # There is an IP-Adapter for UNets alone; the others are shown one of SD 1.x.
+        seen = diffusers.UNet2DConditionModel.from_pretrained((base if family.module == "unet" else tiny_sd1) / "unet")
+        ip_adapter_file(models / "ip_adapter" / f"{family.model}.safetensors", seen)
+    vision(models / "clip_vision" / "small")
+    # An adapter says of which model it is by its width, and the small SDXL is as wide as none that there is.
+    patch = pytest.MonkeyPatch()
+    patch.setattr("nodes.families.ip_adapter.XL_WIDTHS", {**XL_WIDTHS, 64: "sdxl-64"})
     places = Places(home=home, model_folders=(models,))
     made = Session(places=places, records=Records(), memory=Memory({"cpu": 2**33}), numerics=Numerics(device="cpu"))
     yield made
     made.close()
+    patch.undo()
 
 
 def style(folder, base, family):
     """A LoRA on the denoiser's attention, both matrices random, so that it acts."""
-    import diffusers
     from peft import LoraConfig
 
     kind = {"tiny-sd3": "SD3Transformer2DModel"}.get(family.model, "FluxTransformer2DModel")
@@ -182,12 +203,25 @@ def style(folder, base, family):
     module.save_lora_adapter(folder, weight_name=f"{family.model}-style.safetensors")
 
 
-def sd3_controlnet(folder, base):
-    from diffusers import SD3ControlNetModel, SD3Transformer2DModel
-
+def transformer_controlnet(folder, base):
+    """A ControlNet of SD 3 or Flux, its output layers not zero."""
     torch.manual_seed(5)
-    net = SD3ControlNetModel.from_transformer(SD3Transformer2DModel.from_pretrained(base / "transformer"), 1, 0)
-    for block in net.controlnet_blocks:
+    if (base / "text_encoder_3").is_dir():
+        transformer = diffusers.SD3Transformer2DModel.from_pretrained(base / "transformer")
+        net = diffusers.SD3ControlNetModel.from_transformer(transformer, 1, 0)
+        blocks = list(net.controlnet_blocks)
+    else:
+        transformer = diffusers.FluxTransformer2DModel.from_pretrained(base / "transformer")
+        config = transformer.config
+        net = diffusers.FluxControlNetModel.from_transformer(
+            transformer,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=config.attention_head_dim,
+            num_attention_heads=config.num_attention_heads,
+        )
+        blocks = [*net.controlnet_blocks, *net.controlnet_single_blocks, net.controlnet_x_embedder]
+    for block in blocks:
         torch.nn.init.normal_(block.weight, std=0.2)
     net.save_pretrained(folder)
 
