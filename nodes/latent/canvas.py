@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import WeftError, refuse
 from engine.node import Help, Range, Size, node
 from engine.sockets import Ref, copy, facts_of, rule, same
-from nodes.types import Denoiser, Latent, LatentSpace, Mask
+from nodes.types import Denoiser, Latent, LatentSpace, Leftover, Mask
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +109,19 @@ def batch_latents(*latents: Latent) -> Latent:
             socket="latents",
             mend="make all of them with inpaint.condition, or none",
         )
-    return Latent(samples, first.space, mask, beside=torch.cat([one.to(samples) for one in shown]) if shown else None)
+    for one in latents:
+        same_leftover(first, one, "latents")
+    left = first.leftover
+    if left is not None and left.original is not None:
+        lefts = [one.leftover for one in latents if one.leftover is not None]
+        originals = [one.original.to(samples) for one in lefts if one.original is not None]
+        noises = [one.noise.to(samples) for one in lefts if one.noise is not None]
+        if not len(originals) == len(noises) == len(latents):
+            message = "some of the latents that were stopped half-way have a noise mask and others do not"
+            raise refuse(message, socket="latents", mend="stop all with a mask, or all without")
+        left = replace(left, original=torch.cat(originals), noise=torch.cat(noises))
+    beside = torch.cat([one.to(samples) for one in shown]) if shown else None
+    return Latent(samples, first.space, mask, beside=beside, leftover=left)
 
 
 def _mask_per_item(latent: Latent) -> torch.Tensor:
@@ -150,7 +163,34 @@ def pick_latent(
         return one[index : index + count].clone() if one is not None and one.shape[0] > 1 else one
 
     samples = latent.samples[index : index + count].clone()
-    return Latent(samples, latent.space, some(latent.noise_mask), latent.seeds_from + index, some(latent.beside))
+    return replace(
+        latent,
+        samples=samples,
+        noise_mask=some(latent.noise_mask),
+        seeds_from=latent.seeds_from + index,
+        beside=some(latent.beside),
+        leftover=with_leftover(latent.leftover, some),
+    )
+
+
+def with_leftover(
+    leftover: Leftover | None, change: Callable[[torch.Tensor | None], torch.Tensor | None]
+) -> Leftover | None:
+    """What noise is still in latents after the same was done to them as to these tensors."""
+    if leftover is None:
+        return None
+    return replace(leftover, original=change(leftover.original), noise=change(leftover.noise))
+
+
+def same_leftover(first: Latent, second: Latent, socket: str) -> None:
+    """Refuse two latents that do not have as much noise in them."""
+    one, two = ((x.leftover.sigma, x.leftover.form) if x.leftover else None for x in (first, second))
+    if one != two:
+        raise refuse(
+            "one of the latents was stopped half-way and still has noise in it, the other not, or more of it",
+            socket=socket,
+            mend="finish both, or stop both at the same step",
+        )
 
 
 @node(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import refuse
 from engine.node import Help, Range, Size, node
 from engine.sockets import Ref, copy, facts_of, rule, same
-from nodes.latent.canvas import check_room, check_size, describe
+from nodes.latent.canvas import check_room, check_size, describe, same_leftover, with_leftover
 from nodes.types import Latent, Mask
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def check_alike(latent: Latent, other: Latent, *, sizes: bool = True) -> None:
     counts = len(latent.samples), len(other.samples)
     if counts[0] != counts[1] and 1 not in counts:
         raise refuse(f"{counts[1]} latents for {counts[0]}", socket="other", mend="use one, or as many")
+    same_leftover(latent, other, "other")
 
 
 @node(
@@ -50,8 +51,8 @@ def repeat(latent: Latent, times: Annotated[int, Range(1, 4096, 1, soft=(1, 16))
         return one.repeat(times, *[1] * (one.dim() - 1)) if one is not None and one.shape[0] > 1 else one
 
     samples = latent.samples.repeat(times, *[1] * (latent.samples.dim() - 1))
-    mask, beside = several(latent.noise_mask), several(latent.beside)
-    return replace(latent, samples=samples, noise_mask=mask, beside=beside)
+    mask, beside, left = several(latent.noise_mask), several(latent.beside), with_leftover(latent.leftover, several)
+    return replace(latent, samples=samples, noise_mask=mask, beside=beside, leftover=left)
 
 
 @node(
@@ -187,8 +188,12 @@ def rotate(latent: Latent, degrees: Literal[90, 180, 270] = 90) -> Latent:
 
 def _each(latent: Latent, change: Any) -> Latent:
     """The same done to samples, noise mask and what stands beside them."""
-    mask, beside = (None if one is None else change(one) for one in (latent.noise_mask, latent.beside))
-    return replace(latent, samples=change(latent.samples), noise_mask=mask, beside=beside)
+
+    def some(one: torch.Tensor | None) -> torch.Tensor | None:
+        return None if one is None else change(one)
+
+    mask, beside, left = some(latent.noise_mask), some(latent.beside), with_leftover(latent.leftover, some)
+    return replace(latent, samples=change(latent.samples), noise_mask=mask, beside=beside, leftover=left)
 
 
 @node(
@@ -289,6 +294,12 @@ def resized(latent: Latent, rows: int, columns: int, method: str) -> Latent:
     """A latent of so many cells; its noise mask follows, by nearest cells."""
     import torch.nn.functional as F
 
+    if latent.leftover is not None:
+        raise refuse(
+            "the latent was stopped half-way: resizing would smear the noise that is still in it",
+            socket="latent",
+            mend="finish it first, or resize its `denoised`",
+        )
     space = latent.space
     check_room(space, columns * space.factor, rows * space.factor, latent.samples.shape[0])
     if method == "bislerp":

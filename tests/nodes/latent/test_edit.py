@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,8 +12,8 @@ from engine.memory import Memory
 from engine.numerics import Numerics
 from engine.sockets import Ref
 from nodes import mask
-from nodes.latent import edit, files, sizes
-from nodes.types import Denoiser, Latent, LatentSpace, Weights
+from nodes.latent import batch_latents, edit, files, pick_latent, sizes
+from nodes.types import Denoiser, Latent, LatentSpace, Leftover, Weights
 
 SPACE = LatentSpace("sd1", 4, 8, ((0.1, 0.2, 0.3),) * 5)
 
@@ -195,3 +197,37 @@ def test_a_file_that_is_no_latent_is_refused(here):
     for name in ("a.safetensors", "b.safetensors"):
         with pytest.raises(WeftError, match="is no latent of Weft"):
             files.load(name)
+
+
+# --- latents that were stopped half-way ------------------------------------------------------------------------------
+
+
+def stopped(batch=1, sigma=1.5, masked=False, seed=0):
+    tensors = [torch.randn(batch, 4, 8, 12, generator=torch.Generator().manual_seed(seed + i)) for i in (1, 2)]
+    left = Leftover(sigma, "ve", *tensors) if masked else Leftover(sigma, "ve")
+    return replace(latent(batch, masked=masked, seed=seed), leftover=left)
+
+
+def test_the_noise_that_is_left_goes_with_what_is_picked_joined_and_turned():
+    both = stopped(2, masked=True)
+    one = pick_latent(both, 1)
+    assert one.leftover.sigma == 1.5
+    assert torch.equal(one.leftover.noise, both.leftover.noise[1:])
+    joined = batch_latents(pick_latent(both, 0), one)
+    assert torch.equal(joined.leftover.original, both.leftover.original)
+    assert torch.equal(edit.flip(both).leftover.noise, both.leftover.noise.flip(-1))
+    assert edit.repeat(both, 2).leftover.noise.shape[0] == 4
+    assert edit.crop(both, 0, 0, 32, 32).leftover.noise.shape[-2:] == (4, 4)
+    plain = batch_latents(stopped(), stopped(seed=3)).leftover
+    assert (plain.sigma, plain.form, plain.noise) == (1.5, "ve", None)
+    with pytest.raises(WeftError, match="have a noise mask and others do not"):
+        batch_latents(stopped(masked=True), stopped())
+
+
+def test_latents_with_another_amount_of_noise_are_not_mixed():
+    for other in (latent(), stopped(sigma=0.5)):
+        for mix in (edit.blend, batch_latents):
+            with pytest.raises(WeftError, match="stopped half-way"):
+                mix(stopped(), other)
+    with pytest.raises(WeftError, match="would smear the noise"):
+        edit.scale(stopped(), 2.0)
