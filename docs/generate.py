@@ -62,6 +62,8 @@ CHAPTERS = {
     "inpaint": "Redrawing a part of a picture: what may change, and cutting it out and putting it back.",
     "schedule": "The sampler and where its steps lie. [Which pairs there are](../samplers.md).",
     "noise": "Where the randomness comes from.",
+    "prompt": "What is done with a prompt's words first. [The syntax](../prompts.md).",
+    "model": "What a denoiser is said to predict, and patches on it.",
     "guidance": "How prompt and negative prompt become one prediction.",
     "control": "ControlNets: a picture that steers the layout.",
     "lora": "Low-rank adapters on a model.",

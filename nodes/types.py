@@ -506,7 +506,7 @@ class Schedule:
     `sampler` and `spacing` are the field's names (`dpmpp_2m`, `karras`); `denoise` < 1 starts part of the way.
     `policy` says what steps mean then: `all` runs `steps` steps over the last part (as node editors do), `scaled` runs
     `steps * denoise` of them (as diffusers does). Of the steps that are left only `start`..`stop` are run, counted
-    from 0, `stop` not included (None: to the end).
+    from 0, `stop` not included (None: to the end). `sigmas`, falling, replace the spacing: one more than steps.
     """
 
     sampler: str
@@ -518,6 +518,23 @@ class Schedule:
     options: tuple[tuple[str, Any], ...] = ()
     start: int = 0
     stop: int | None = None
+    sigmas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One more prediction, of the model made worse, from which guidance moves away by `scale`.
+
+    `kind` is `attention` (PAG), `energy` (SEG, with its `blur`) or `layers` (SLG); `layers` the transformer blocks that
+    are changed, none for those in the middle; `start`..`stop` the range of steps as fractions.
+    """
+
+    kind: str
+    scale: float
+    layers: tuple[int, ...] = ()
+    start: float = 0.0
+    stop: float = 1.0
+    blur: float = 0.0
 
 
 @socket(colour="#5aa7a7", recipe=True)
@@ -528,7 +545,8 @@ class Guidance:
     `start`..`stop` is the range of steps (fractions) in which it acts, `rescale` the share of CFG rescaling
     (Lin et al. 2023), `mode` whether both predictions share a forward (`batched`) or not (`sequential`): they differ by
     rounding, so it is part of the key. `kind` is `cfg`, or `embedded` for models that take the scale as an input
-    (`options` has it then); other kinds name diffusers' other guiders.
+    (`options` has it then), or `cfg_zero`, `apg`, `tcfg`, which differ in how the two become one. `perturbations` are
+    what it moves away from beside the unconditional prediction.
     """
 
     scale: float = 7.0
@@ -538,6 +556,7 @@ class Guidance:
     mode: str = "batched"
     kind: str = "cfg"
     options: tuple[tuple[str, Any], ...] = ()
+    perturbations: tuple[Perturbation, ...] = ()
 
 
 @socket(colour="#9a9aa5", recipe=True)

@@ -20,6 +20,7 @@ from nodes.denoise.preview import picture
 from nodes.denoise.ranged import ranged
 from nodes.families import family_of
 from nodes.families.offload import where
+from nodes.patches import Differential
 from nodes.schedule import Sampler, Spacing
 from nodes.types import VAE, Conditioning, Control, ControlItem, Denoiser, Guidance, Latent, Leftover, Noise, Schedule
 
@@ -117,9 +118,10 @@ def sample(
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, device, tokens)
         total = len(timetable.timesteps)
-        predict = guided(ready, positive, negative, settings.guidance, control, total)
+        memory: dict[str, torch.Tensor] = {}  # what guidance carries from step to step
+        predict = guided(ready, positive, negative, settings.guidance, control, total, memory)
         predict = ranged(predict, model, module, total, stack)
-        x, clean, left = _loop(run, settings, timetable, predict, latent, samples, model.prediction)
+        x, clean, left = _loop(run, settings, timetable, predict, latent, samples, model, memory)
     denoised = replace(latent, samples=clean.float(), leftover=None)
     if not leftover_noise:
         return Sampled(denoised, denoised)
@@ -160,7 +162,8 @@ def _loop(
     predict: Any,
     latent: Latent,
     samples: torch.Tensor,
-    prediction: str,
+    model: Denoiser,
+    memory: dict[str, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, Leftover | None]:
     """Draw the noise, begin or go on, and let everybody look on after each step.
 
@@ -177,27 +180,28 @@ def _loop(
     # A canvas, or a masked picture redrawn from nothing, begins as noise alone, as diffusers' pipelines do.
     whole = settings.schedule.denoise >= 1 and not settings.noise.off and not part.start
     masked = latent.noise_mask is not None or latent.beside is not None
-    fresh = whole and (masked or not bool(samples.any()))
+    fresh = whole and (masked or not bool(samples.any())) and not settings.schedule.sigmas
     state = run.resume()
     if state is None:
         begin = as_left(latent, samples, scheduler) if settings.noise.off else noisy(timetable, samples, noise, fresh)
         x, clean, first = begin, samples, 0
     else:
-        (x, clean), first = go_on(state, scheduler, generators, samples), state.index + 1
+        (x, clean), first = go_on(state, scheduler, generators, samples, memory), state.index + 1
     arguments = schedules.step_arguments(settings.schedule, scheduler, generators)
     left = latent.leftover if settings.noise.off else None
     if left is not None and left.original is not None and left.noise is not None:
         samples, noise = left.original.to(samples), left.noise.to(samples)
-    keep = keeper(timetable, latent, samples, noise)
+    gradual = any(isinstance(patch, Differential) for patch in model.patches)
+    keep = keeper(timetable, latent, samples, noise, gradual)
     run.progress(first, total)
-    for step in steps_of(timetable, prediction, predict, x, part[first:], arguments, keep):
+    for step in steps_of(timetable, model.prediction, predict, x, part[first:], arguments, keep):
         x, clean, done = step.x, step.clean, step.index + 1 - part.start
-        run.checkpoint(snapshot(step, part.start, scheduler, generators))
+        run.checkpoint(snapshot(step, part.start, scheduler, generators, memory))
         run.preview(lambda clean=clean: picture(clean, latent.space), done, total)  # type: ignore[misc]
         run.progress(done, total)
     if not bool(x.isfinite().all()):
         raise _overflow(x, settings)
-    return x, clean, _leftover(timetable, prediction, latent, samples, noise)
+    return x, clean, _leftover(timetable, model.prediction, latent, samples, noise)
 
 
 def _draw(settings: Settings, samples: torch.Tensor, generators: list[torch.Generator], skipped: int) -> torch.Tensor:

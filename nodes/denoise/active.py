@@ -10,6 +10,7 @@ from engine.errors import fail, refuse
 from engine.sockets import Facts, Ref, facts_of
 from nodes import schedule as schedules
 from nodes.families.choices import stateful
+from nodes.guiders import FAMILIES, KINDS
 from nodes.types import (
     Conditioning,
     Control,
@@ -18,6 +19,7 @@ from nodes.types import (
     Entry,
     Guidance,
     Noise,
+    Perturbation,
     Schedule,
     has_range,
     patches_acting,
@@ -75,6 +77,11 @@ def guided_at(guidance: Guidance, index: int, total: int) -> bool:
     return guidance.scale != 1 and acts(index, total, guidance.start, guidance.stop)
 
 
+def perturbed_at(guidance: Guidance, index: int, total: int) -> tuple[Perturbation, ...]:
+    """What guidance moves away from in a step beside the unconditional prediction."""
+    return tuple(one for one in guidance.perturbations if one.scale != 0 and one.start <= index / total < one.stop)
+
+
 def embedded_scale(guidance: Guidance, model: Denoiser) -> float:
     """The scale that a model with guidance distilled into it takes as an input: the one wired, or its own; 1: none."""
     told = dict(guidance.options).get("scale") if guidance.kind == "embedded" else dict(model.config).get("guidance")
@@ -128,6 +135,8 @@ def active(**inputs: Any) -> tuple[Any, ...]:
         guided = guided_at(guidance, index, total)
         yield first if index == run.start else ()
         yield scales if guided or guidance.kind != "cfg" else ()
+        away = perturbed_at(guidance, index, total)
+        yield guidance.rescale if away else (), tuple((one.kind, one.scale, one.layers, one.blur) for one in away)
         for side in (positive, negative if guided else None):
             found = entries_at(side, index, total)
             yield tuple(
@@ -153,7 +162,8 @@ def work(**inputs: Any) -> float:
         return 0.0
     flow = facts_of(inputs["model"]).get("prediction") == "flow"
     total, run = schedules.evaluations(settings.schedule, flow), schedules.part(settings.schedule, flow)
-    forwards = sum(2 if guided_at(settings.guidance, index, total) else 1 for index in run)
+    guidance = settings.guidance
+    forwards = sum(1 + guided_at(guidance, index, total) + len(perturbed_at(guidance, index, total)) for index in run)
     cells = latent.get("width", 512) * latent.get("height", 512) * latent.get("batch", 1) / 64
     return float(forwards * cells)
 
@@ -249,8 +259,19 @@ def _check_size(model: Denoiser, latent: Facts) -> None:
 
 
 def _check_guidance(guidance: Guidance, inputs: Mapping[str, Any]) -> None:
-    if guidance.kind not in ("cfg", "embedded"):
+    if guidance.kind != "embedded" and guidance.kind not in KINDS:
         raise refuse(f"denoise.sample does not know guidance of the kind {guidance.kind}", socket="guidance")
+    model = inputs["model"]
+    if guidance.perturbations and isinstance(model, Denoiser) and stateful(model.patches):
+        raise refuse(
+            "this guidance asks a worse model in between, which a cache on the model would take for the model itself",
+            socket="guidance",
+            mend="take the cache off the model, or the perturbation off the guidance",
+        )
+    able = FAMILIES.get(str(facts_of(inputs["model"]).get("family", "")).partition("-")[0])
+    for one in guidance.perturbations:
+        if able is not None and one.kind not in able:
+            raise refuse(f"{KINDS[one.kind]} does not work with this model's family", socket="guidance")
     if guidance.scale != 1 and inputs.get("negative") is None:
         raise refuse(
             f"guidance of scale {guidance.scale:g} needs an unconditional prediction to move away from",

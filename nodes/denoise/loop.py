@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from engine.run import State
@@ -93,40 +94,70 @@ def add_noise(scheduler: Any, samples: torch.Tensor, noise: torch.Tensor, t: tor
     return out.to(samples.dtype)
 
 
-def keeper(timetable: Timetable, latent: Latent, samples: torch.Tensor, noise: torch.Tensor) -> Keep:
+def keeper(
+    timetable: Timetable, latent: Latent, samples: torch.Tensor, noise: torch.Tensor, gradual: bool = False
+) -> Keep:
     """Outside the noise mask the original stays: noised as far as the next step wants it, at the end as it is.
 
     As diffusers' inpainting with a plain UNet (after Lugmayr et al. 2022, eq. 8). Without an index the original stays
-    as it is: for estimates of the picture without noise.
+    as it is: for estimates of the picture without noise. With `gradual` a cell of the mask's value v is let go when
+    1 - v of the way is done (Levin & Fried 2023, eq. 4), and one of 0 never.
     """
     if latent.noise_mask is None:
         return lambda x, index: x
     mask = latent.noise_mask.to(samples)  # (batch or 1, 1, h, w), 1 = denoise here
+    total = len(timetable.timesteps)
 
     def keep(x: torch.Tensor, index: int | None) -> torch.Tensor:
         known = samples
-        if index is not None and index + 1 < len(timetable.timesteps):
+        if index is not None and index + 1 < total:
             known = add_noise(timetable.scheduler, samples, noise, timetable.timesteps[index + 1 : index + 2])
-        return (1 - mask) * known + mask * x
+        free = mask
+        if gradual:
+            done = 1.0 if index is None else (index + 1) / total
+            free = ((mask > 0) & (mask >= 1.0 - done)).to(mask)
+        return (1 - free) * known + free * x
 
     return keep
+
+
+GUIDANCE = "guidance."  # before the names of what guidance remembers, in a state
+
+
+def _named(memory: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{GUIDANCE}{name}": tensor for name, tensor in memory.items()}
 
 
 # --- stopping and going on -------------------------------------------------------------------------------------------
 
 
-def snapshot(step: Step, start: int, scheduler: Any, generators: Sequence[torch.Generator]) -> State:
+def snapshot(
+    step: Step,
+    start: int,
+    scheduler: Any,
+    generators: Sequence[torch.Generator],
+    memory: Mapping[str, torch.Tensor] = MappingProxyType({}),
+) -> State:
     """All that the next step depends on: latents, the scheduler's own memory, the generators; and what a stop shows.
 
     `start` is the evaluation that the run began with; states are counted from there.
     """
     tensors, data = capture(scheduler)
     rng = tuple(generator.get_state().numpy().tobytes() for generator in generators)
-    return State(step.index - start, {"latent": step.x, "denoised": step.clean, **tensors}, {"scheduler": data}, rng)
+    return State(
+        step.index - start,
+        {"latent": step.x, "denoised": step.clean, **_named(memory), **tensors},
+        {"scheduler": data},
+        rng,
+    )
 
 
 def go_on(
-    state: State, scheduler: Any, generators: Sequence[torch.Generator], like: torch.Tensor
+    state: State,
+    scheduler: Any,
+    generators: Sequence[torch.Generator],
+    like: torch.Tensor,
+    memory: dict[str, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Put scheduler and generators back to where the state was taken; returns its latents and its estimate of x0."""
     import torch
@@ -134,4 +165,7 @@ def go_on(
     restore(scheduler, state.tensors, state.data["scheduler"])
     for generator, saved in zip(generators, state.rng, strict=True):
         generator.set_state(torch.frombuffer(bytearray(saved), dtype=torch.uint8))
+    if memory is not None:
+        told = {name: state.tensors[name] for name in state.tensors if name.startswith(GUIDANCE)}
+        memory.update({name.removeprefix(GUIDANCE): tensor.to(like) for name, tensor in told.items()})
     return state.tensors["latent"].to(like), state.tensors["denoised"].to(like)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nodes.denoise import together
-from nodes.denoise.active import control_at, entries_at, guided_at
+from nodes.denoise.active import control_at, entries_at, guided_at, perturbed_at
+from nodes.denoise.perturb import perturbed
 from nodes.families.base import SIDES, Family
 from nodes.families.choices import remembering
 from nodes.types import Conditioning, Control, ControlItem, Entry, Guidance
@@ -151,8 +152,13 @@ def guided(
     guidance: Guidance,
     control: Control | None,
     total: int,
+    memory: dict[str, torch.Tensor] | None = None,
 ) -> Predict:
-    """Classifier-free guidance over the averaged prompts of both sides (Ho & Salimans 2022, eq. 6)."""
+    """Guidance over the averaged prompts of both sides, and away from worse predictions (`nodes/guidance.py`).
+
+    `memory` is what it carries from step to step (APG's average of differences): part of the state of a stopped run.
+    """
+    kept: dict[str, torch.Tensor] = {} if memory is None else memory
 
     def predict(x: torch.Tensor, t: torch.Tensor, index: int) -> torch.Tensor:
         pros = entries_at(positive, index, total)
@@ -163,18 +169,54 @@ def guided(
         for group in _groups((*cons, *pros), guidance.mode):
             for entry, prediction in zip(group, model.forward(x, t, group, items, cons), strict=True):
                 found[id(entry)] = prediction
-        c = _average(pros, [found[id(entry)] for entry in pros], x, model.factor)
-        if not cons:
-            return c
-        u = _average(cons, [found[id(entry)] for entry in cons], x, model.factor)
-        out = u + guidance.scale * (c - u)
-        if guidance.rescale > 0:
+        c = out = _average(pros, [found[id(entry)] for entry in pros], x, model.factor)
+        if cons:
+            u = _average(cons, [found[id(entry)] for entry in cons], x, model.factor)
+            out = _combined(guidance, c, u, index, kept)
+        away = perturbed_at(guidance, index, total)
+        for one in away:
+            with perturbed(model.module, one, x.shape[-2], x.shape[-1]):
+                worse = [model.forward(x, t, group, items) for group in _groups(pros, guidance.mode)]
+            order = [entry for group in _groups(pros, guidance.mode) for entry in group]
+            told = {id(entry): p for entry, p in zip(order, (p for made in worse for p in made), strict=True)}
+            out = out + one.scale * (c - _average(pros, [told[id(entry)] for entry in pros], x, model.factor))
+        if guidance.rescale > 0 and (cons or away):
             from diffusers.guiders.guider_utils import rescale_noise_cfg
 
             out = rescale_noise_cfg(out, c, guidance_rescale=guidance.rescale)
         return out
 
     return predict
+
+
+def _combined(
+    guidance: Guidance, c: torch.Tensor, u: torch.Tensor, index: int, kept: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """The conditional prediction c and the unconditional u as one, [batch, channel, h, w] (see the nodes' sources)."""
+    import torch
+
+    options, scale = dict(guidance.options), guidance.scale
+    if guidance.kind == "cfg_zero":
+        from diffusers.guiders.classifier_free_zero_star_guidance import cfg_zero_star_scale
+
+        if index < options["zero_steps"]:
+            return torch.zeros_like(c)
+        u = u * cfg_zero_star_scale(c.flatten(1), u.flatten(1)).view(-1, 1, 1, 1)
+    elif guidance.kind == "tcfg":
+        from diffusers.guiders.tangential_classifier_free_guidance import normalized_guidance as tangential
+
+        found: torch.Tensor = tangential(c, u, scale)
+        return found
+    elif guidance.kind == "apg":
+        from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
+
+        buffer: Any = MomentumBuffer(options["momentum"])
+        buffer.running_average = kept.get("average", 0)
+        given = {"eta": options["parallel"], "norm_threshold": options["threshold"]}
+        found = normalized_guidance(c, u, scale, buffer, **given)
+        kept["average"] = buffer.running_average
+        return found
+    return u + scale * (c - u)
 
 
 def _groups(entries: Sequence[Entry], mode: str) -> list[list[Entry]]:

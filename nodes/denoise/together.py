@@ -41,7 +41,12 @@ def alike(**inputs: Any) -> Any:
     if model.patches or model.ranged:
         return None  # these change the module for one run, or between two of its steps
     facts = facts_of(latent)
-    if settings.guidance.kind not in KINDS or "width" not in facts or "height" not in facts:
+    if (
+        settings.guidance.kind not in KINDS
+        or settings.guidance.perturbations
+        or "width" not in facts
+        or "height" not in facts
+    ):
         return None
     return model, facts["width"], facts["height"]
 

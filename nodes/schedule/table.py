@@ -331,6 +331,10 @@ def document() -> str:
         "",
         "`ddim` and `pndm` step by 1000 / n whatever the spacing, so their `normal` is `ddim_uniform`. `lcm` and `tcd`",
         "have the timesteps they were distilled on. A flow model's spacing is even before the model's shift.",
+        "",
+        "Known elsewhere and not here, because diffusers has no scheduler of the kind: `dpmpp_2s_ancestral`,",
+        "`dpm_fast`, `dpm_adaptive`, `res_multistep`, `er_sde`, `gradient_estimation`. `ipndm` there is made for other",
+        "models than these. `dpmpp_2m` stands in for the first three, `uni_pc` or `deis` for the others.",
     ]
     return "\n".join(lines) + "\n"
 

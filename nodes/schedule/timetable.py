@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import bisect
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     import torch
 
 BY_SIZE = {"base_image_seq_len": 256, "max_image_seq_len": 4096, "base_shift": 0.5, "max_shift": 1.15}  # diffusers'
+# Samplers that take noise levels by hand: those whose classes go by their sigmas alone.
+SIGMAS = {
+    "noise": ("euler", "euler_ancestral", "lms", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m_sde", "uni_pc"),
+    "flow": ("euler", "dpmpp_2m", "dpmpp_2m_sde", "uni_pc"),
+}
 BETA_PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -71,6 +77,7 @@ def check(schedule: Schedule, model: Denoiser | Ref) -> None:
             mend="leave shift empty",
         )
     check_part(schedule, flow)
+    _check_sigmas(schedule, flow)
     total = total_steps(schedule)
     most = min(method.most_steps if not flow else 10_000, int(training.get("num_train_timesteps", 1000)))
     if total > most:
@@ -83,6 +90,22 @@ def check(schedule: Schedule, model: Denoiser | Ref) -> None:
             f"{part}, and {schedule.sampler} has at most {most} for this model",
             socket="steps",
             mend="use fewer steps" + (", a larger denoise, or the policy 'scaled'" if total != schedule.steps else ""),
+        )
+
+
+def _check_sigmas(schedule: Schedule, flow: bool) -> None:
+    able = SIGMAS["flow" if flow else "noise"]
+    if schedule.sigmas and schedule.sampler not in able:
+        raise refuse(
+            f"{schedule.sampler} goes by timesteps and takes no noise levels by hand",
+            socket="sampler",
+            mend=f"choose one of {', '.join(able)}",
+        )
+    if schedule.sigmas and flow and schedule.sigmas[0] > 1:
+        raise refuse(
+            f"a flow model's noise goes from 1 to 0, the first level is {schedule.sigmas[0]:g}",
+            socket="schedule",
+            mend="write levels such as 1, 0.9, 0.75, 0.5, 0",
         )
 
 
@@ -188,6 +211,8 @@ def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None =
     scheduler = _scheduler(found, schedule, model)
     mu = _mu(dict(model.training), tokens)
     _set_timesteps(scheduler, found, total_steps(schedule), device, mu)
+    if schedule.sigmas:
+        _set_sigmas(scheduler, schedule.sigmas, model.prediction, device)
     begin = first_step(schedule, flow) * scheduler.order if evaluations(schedule, flow) else len(scheduler.timesteps)
     timetable = Timetable(scheduler, scheduler.timesteps[begin:], begin, part(schedule, flow))
     if hasattr(scheduler, "set_begin_index"):
@@ -222,6 +247,16 @@ def _set_timesteps(scheduler: Any, found: Cell, steps: int, device: Any, mu: flo
 
         extra["sigmas"] = numpy.linspace(1.0, 1 / steps, steps)
     scheduler.set_timesteps(steps, device=device, **extra)
+
+
+def _set_sigmas(scheduler: Any, sigmas: Sequence[float], prediction: str, device: Any) -> None:
+    """Put noise levels in the place of the scheduler's own, with the timesteps at which the model knows them."""
+    import torch
+
+    times = torch.tensor([time_at(scheduler, sigma, prediction) for sigma in sigmas[:-1]], dtype=torch.float32)
+    whole = not scheduler.timesteps.is_floating_point()
+    scheduler.timesteps = (times.round() if whole else times).to(device, scheduler.timesteps.dtype)
+    scheduler.sigmas = torch.tensor(sigmas, dtype=torch.float32).to(scheduler.sigmas.device)
 
 
 def _mu(training: Mapping[str, Any], tokens: int | None) -> float:
@@ -264,6 +299,18 @@ def sigma_at(scheduler: Any, t: float, prediction: str) -> float:
     levels = [float(table[index]) for index in (low, min(low + 1, last))]
     logs = [0.5 * math.log((1.0 - level) / max(level, 2.0**-24)) for level in levels]
     return math.exp(logs[0] + (logs[1] - logs[0]) * min(max(float(t) - low, 0.0), 1.0))
+
+
+def time_at(scheduler: Any, sigma: float, prediction: str) -> float:
+    """The timestep of a noise level: what undoes `sigma_at`, within the timesteps of the training."""
+    if prediction == "flow":
+        return sigma * float(getattr(scheduler.config, "num_train_timesteps", 1000))
+    logs = [0.5 * math.log((1.0 - float(level)) / max(float(level), 2.0**-24)) for level in scheduler.alphas_cumprod]
+    wanted = math.log(max(sigma, 1e-10))
+    high = bisect.bisect_left(logs, wanted)
+    if high == 0 or high == len(logs):
+        return float(min(high, len(logs) - 1))
+    return high - 1 + (wanted - logs[high - 1]) / (logs[high] - logs[high - 1])
 
 
 def step_arguments(schedule: Schedule, scheduler: Any, generators: Sequence[Any]) -> dict[str, Any]:

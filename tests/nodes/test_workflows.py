@@ -123,7 +123,7 @@ def run(session, name, **values):
     """Run a workflow on the small model, in few steps."""
     flow = read(name)
     small = {"model": "tiny-sd1", "steps": 2, "lora": "tiny-style.safetensors", "controlnet": "tiny-canny"}
-    small |= {"upscaler": "tiny-4x.safetensors", "inpaint_model": "tiny-inpaint"}
+    small |= {"upscaler": "tiny-4x.safetensors", "inpaint_model": "tiny-inpaint", "handover": 1}
     small |= {"adapter": "tiny-like.safetensors", "encoder": "tiny-eye", "sdxl": "tiny-sdxl", "union": "tiny-union"}
     small |= {"transformer": "tiny-flux", "encoders": "tiny-flux", "second": "", "autoencoder": "tiny-flux"}
     small |= {"width": 64, "height": 64} if name in ("union_controlnet", "flux_from_split_files") else {}
