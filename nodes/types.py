@@ -718,7 +718,7 @@ class IPAdapter:
 
 
 @socket(colour="#d9b36a", recipe=True)
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagePrompt:
     """Pictures as an IP-Adapter reads them: float32 [1, pictures, width] or [1, pictures, tokens, width].
 
