@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fix test-slow test-gpu bench stress nodes docs screens web venv
+.PHONY: help run demo test check fix test-slow test-gpu bench stress nodes docs screens web venv bench-gpu
 
 # An active virtual environment is used as it is; otherwise .venv is made. (make cannot name a path with spaces.)
 VENV := $(if $(filter 1,$(words $(VIRTUAL_ENV))),$(VIRTUAL_ENV),.venv)
@@ -43,6 +43,9 @@ bench: venv ## Measure
 
 stress: venv ## Load and faults of the server, measured on the loopback (some minutes)
 	"$(PYTHON)" -m tests.engine.server.stress
+
+bench-gpu: venv ## Measure pictures at full size on a GPU
+	"$(PYTHON)" -m bench.gpu
 
 nodes: venv ## Write nodes/nodes.json anew
 	"$(PYTHON)" -m engine.cli manifest

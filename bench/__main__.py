@@ -16,7 +16,7 @@ from typing import Any
 # One thread: the CPU seconds of waiting threads would be noise. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench import commands, planning, running, starter
+from bench import commands, editing, loading, overlap, planning, quality, reuse, running, starter
 from bench.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,6 +30,11 @@ def groups(quick: bool, model: str) -> dict[str, Callable[[], list[Row]]]:
         "run": lambda: running.rows(**few),
         "cli": lambda: commands.rows(**({"times": 2} if quick else {})),
         "starter": lambda: starter.rows(model, **({"pairs": 6} if quick else {})),
+        "reuse": lambda: reuse.rows(model),
+        "overlap": lambda: overlap.rows(model),
+        "editing": lambda: editing.rows(),
+        "load": lambda: loading.rows(**({"times": 1} if quick else {})),
+        "quality": lambda: quality.rows(quality.measure(model, 8 if quick else 24)),
     }
 
 
@@ -77,7 +82,9 @@ def _number(value: float, unit: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the table, write the JSON; 1 when a group could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("group", nargs="*", help="plan, run, cli, starter; all without one")
+    parser.add_argument(
+        "group", nargs="*", help="plan, run, cli, starter, reuse, overlap, editing, load, quality; all without one"
+    )
     parser.add_argument("--json", type=Path, default=RESULTS / "last.json", help="where the rows go as data")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--model", default=starter.MODEL, help="measure another model of its kind")

@@ -7,22 +7,24 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import commands, planning, running, starter, worlds
+from bench import commands, editing, gpu, loading, overlap, planning, quality, reuse, running, starter, worlds
 from bench.measure import Row, difference, interleaved
 from engine.workflow import Link
 from tests.nodes.conftest import make_sd1
 
 
-def whole(rows: list[Row], group: str) -> list[Row]:
-    """The rows, each of them complete."""
+def whole(rows: list[Row], group: str, nothing: bool = False) -> list[Row]:
+    """The rows, each of them complete; `nothing` may be a floor."""
     assert rows
     for row in rows:
         assert row.group == group
         assert row.name
         assert row.floor_is
         assert math.isfinite(row.measured)
-        assert row.floor > 0
-        assert row.ratio == pytest.approx(row.measured / row.floor)
+        assert row.floor > 0 or nothing
+        assert row.ratio == (
+            pytest.approx(row.measured / row.floor) if row.floor else 1 if row.measured == 0 else math.inf
+        )
         assert row.to_json()["ratio"] == row.ratio
     return rows
 
@@ -66,6 +68,59 @@ def test_the_engine_makes_the_pipelines_picture_with_the_pipelines_forwards(smal
     assert rows["pictures that are bit-equal to the pipeline's"].ratio == 1
     assert [row.measured for name, row in rows.items() if name.startswith("forwards of")] == [2, 2, 1]
     assert all(row.ratio == 1 for name, row in rows.items() if name.startswith("forwards of"))
+
+
+@pytest.mark.timeout(400)
+def test_a_change_costs_the_forwards_of_the_steps_it_acts_in_and_no_more(small_starter, monkeypatch):
+    """The floors of reuse are met to the forward, and what was resumed is bit-equal to a run from scratch."""
+    monkeypatch.setenv("WEFT_HOME", str(small_starter))
+    rows = {row.name: row for row in whole(reuse.rows(steps=10, cold=False, many=2), "reuse", nothing=True)}
+    for name, row in rows.items():
+        if "times fewer" in name:
+            assert row.ratio >= 1, name
+        else:
+            assert row.ratio == 1, name
+    assert {row.measured for name, row in rows.items() if "bit-equal" in name} == {1}
+    assert rows["an unchanged run again"].measured == rows["A, B, A: the first again"].measured == 0
+    assert rows["a prompt that acts from 70% on changed"].measured == 3
+
+
+def test_edits_are_replayed_through_the_real_cache_within_two_points_of_who_knows_the_future():
+    """Seconds are counted, not taken: the figures are the same on every machine."""
+    rows = whole(editing.rows(), "editing")
+    small = rows[0]
+    assert "64 MB" in small.name and small.floor - small.measured <= editing.TARGET
+    lru = [float(row.note.split("LRU by bytes ")[1].split(",")[0]) for row in rows]
+    assert all(row.measured > bytes_alone for row, bytes_alone in zip(rows, lru, strict=True))
+    states = editing.session(5)
+    everything = sum(node.seconds for node in editing.NODES.values())
+    assert editing.replay(editing.Engine(0, states), states[:2]) == pytest.approx(2 * everything)
+
+
+def test_overlap_cancel_and_batch_are_measured_from_the_diary(small_starter, monkeypatch):
+    monkeypatch.setenv("WEFT_HOME", str(small_starter))
+    rows = whole(overlap.rows(steps=2, pictures=2, scale=2), "overlap")
+    assert len(rows) == 3 and 0 <= rows[0].measured <= 100
+
+
+def test_the_cost_of_a_choice_is_measured_beside_the_exact_run(small_starter, monkeypatch, tmp_path):
+    monkeypatch.setenv("WEFT_HOME", str(small_starter))
+    found = quality.measure(count=1, steps=4, choices=(quality.CHOICES[0], quality.CHOICES[-1]))
+    exact, deep = whole(quality.rows(found), "quality")
+    assert exact.note.startswith("0.00 levels away") and not deep.note.startswith("0.00 levels away")
+    quality.sheet(found, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 500
+
+
+def test_the_gpu_bench_runs_on_toy_models(tmp_path):
+    rows = whole(gpu.rows(["sd1"], "cpu", steps=1, times=1, tiny=True, compiled=False), "gpu")
+    assert [row.name.rpartition(": ")[2] for row in rows] == ["eager", "memory capped at 25%", "memory capped at 10%"]
+
+
+@pytest.mark.slow
+def test_loading_is_measured_in_processes_of_its_own_and_gives_diffusers_weights():
+    rows = whole(loading.rows(width=32, times=1, dtypes=("float32",)), "load")
+    assert len(rows) == 6 and any("anonymous memory" in row.name for row in rows)
 
 
 @pytest.mark.slow
