@@ -89,6 +89,11 @@ class Memory:
         with self.lock:
             return list(self._modules)
 
+    def weights(self) -> set[str]:
+        """The ids of the weights of all live modules."""
+        with self.lock:
+            return {name.split(":")[1] for name in self._modules}
+
     # -- when a device has run out
 
     def free_everything(self, device: str) -> int:

@@ -19,6 +19,7 @@ from engine.executor import Engine, Execution, Lanes, Order
 from engine.graph import Graph, bind
 from engine.invoke import Invoker, LocalInvoker
 from engine.memory import Memory, probe
+from engine.memory.forecast import leasable
 from engine.numerics import Numerics
 from engine.places import Places, set_process_places
 from engine.plan import Frontier, Plan
@@ -30,6 +31,7 @@ from engine.session.refusing import fatal, located
 from engine.session.seeds import Seeds
 from engine.session.together import accept as accept_together
 from engine.session.together import resolved, split
+from engine.session.turns import Turns
 from engine.workflow import Workflow, to_json
 
 JOBS_KEPT = 100  # finished jobs whose diary can still be read
@@ -86,6 +88,7 @@ class Session:
         self._lock = threading.Lock()
         self._accepting = threading.Lock()
         self._ended = 0
+        self._turns = Turns()
 
     def reload(self, load: Callable[[], Registry]) -> None:
         """Take up nodes that have changed. While it is called nothing may run: jobs bound before are not begun."""
@@ -202,7 +205,18 @@ class Session:
     def begin(self, job: Job) -> None:
         """Queue an accepted job: it runs as soon as a worker is free."""
         job.tell(JobQueued(job=job.id, position=self._enter(job), title=job.workflow.title))
-        self._pool.submit(self._carry_out, job)
+        models = _models(job.execution) if job.execution is not None else ()
+        with self._lock:
+            self._turns.join(job, models)
+        self._pool.submit(self._carry_next)
+
+    def _carry_next(self) -> None:
+        """Carry out the job whose turn it is: one whose models are loaded first, within bounds."""
+        loaded = self.engine.memory.weights()
+        with self._lock:
+            job = self._turns.take(loaded)
+        if job is not None:
+            self._carry_out(job)
 
     def _accept(
         self,
@@ -411,6 +425,12 @@ class Session:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _models(execution: Execution) -> set[str]:
+    """The ids of the weights that the job's steps will lease, as far as they are planned."""
+    lives = (live for live in execution.frontier.lives.values() if live.status == "run" and live.inputs)
+    return {recipe.weights for live in lives for recipe in leasable(live.inputs)}
 
 
 def flow_name(workflow: Workflow) -> str:

@@ -520,3 +520,11 @@ def test_the_fake_mps_refuses_float64():
     assert mps.asarray([1.0], "float32").dtype.itemsize == 4
     with pytest.raises(TypeError, match="float64"):
         mps.asarray([1.0], "float64")
+
+
+def test_the_ids_of_live_weights_are_known():
+    memory = Memory({"cpu": 10**6})
+    for name in ("a", "b"):
+        with memory.lease(Weights(name), "cpu", "float32"):
+            pass
+    assert memory.weights() == {"a", "b"}

@@ -9,6 +9,7 @@ from engine.errors import WeftError
 from engine.events import JobFinished, JobQueued, JobStarted, StepProgress, happened, ran
 from engine.records import Records
 from engine.session import JOBS_KEPT
+from engine.session.turns import Turns
 from engine.workflow import parse
 from tests.engine import toys
 from tests.engine.fakes import gate
@@ -266,3 +267,45 @@ def test_names_that_are_no_unicode_are_run_and_remembered(session):
     seeds = parse(f'{{"weft": 1, "title": "\\ud800", "nodes": {nodes}}}')
     one, two = (drawn(session.run(seeds))["s\udfff.seed"] for _ in range(2))
     assert two == one + 1
+
+
+# --- turns -----------------------------------------------------------------------------------------------------------
+
+
+class Queued:
+    """As much of a job as a queue sees."""
+
+    def __init__(self, name):
+        self.name, self.finished = name, False
+
+
+def order(turns, loaded, count):
+    found = []
+    for _ in range(count):
+        job = turns.take(loaded)
+        found.append(job.name if job else None)
+    return found
+
+
+def test_a_job_whose_models_are_loaded_goes_first():
+    turns = Turns()
+    for name, models in (("other", {"b"}), ("mine", {"a"}), ("both", {"a", "b"}), ("none", ())):
+        turns.join(Queued(name), models)
+    assert order(turns, {"a"}, 5) == ["mine", "other", "both", "none", None]
+
+
+def test_no_job_is_passed_over_more_than_three_times():
+    turns = Turns()
+    turns.join(Queued("patient"), {"b"})
+    for index in range(6):
+        turns.join(Queued(f"quick {index}"), {"a"})
+    assert order(turns, {"a"}, 5) == ["quick 0", "quick 1", "quick 2", "patient", "quick 3"]
+
+
+def test_jobs_that_need_no_model_keep_their_order_and_finished_ones_are_left_out():
+    turns = Turns()
+    jobs = [Queued(f"job {index}") for index in range(3)]
+    for job in jobs:
+        turns.join(job, ())
+    jobs[1].finished = True
+    assert order(turns, (), 3) == ["job 0", "job 2", None]
