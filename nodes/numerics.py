@@ -1,7 +1,7 @@
 """Numerics: how a denoiser computes – quicker or smaller, at a price in quality that each node states.
 
 Each node hands on the model with one more choice in its recipe. Choices are part of every id below them, act while the
-model is leased and are gone after it. `python -m bench quality` measures what they cost on the starter.
+model is leased and are gone after it. What they cost on the starter is measured in docs/numerics.md.
 """
 
 from __future__ import annotations
