@@ -23,7 +23,7 @@ import { complain, say, type Panel, useUi } from "../state/ui";
 import { IconButton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icons";
 import { Menu } from "../ui/Menu";
-import { t } from "../words";
+import { t, type Text } from "../words";
 
 const Palette = lazy(() => import("../panels/Palette").then((room) => ({ default: room.Palette })));
 const CommandPalette = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CommandPalette })));
@@ -31,7 +31,7 @@ const CheatSheet = lazy(() => import("../panels/CommandPalette").then((room) => 
 const Connect = lazy(() => import("../panels/Connect").then((room) => ({ default: room.Connect })));
 const Viewer = lazy(() => import("../panels/Viewer").then((room) => ({ default: room.Viewer })));
 
-const PANELS: { id: Panel; icon: IconName; title: string; body: () => React.ReactNode }[] = [
+const PANELS: { id: Panel; icon: IconName; title: Text; body: () => React.ReactNode }[] = [
   { id: "workflows", icon: "folder", title: "Workflows", body: () => <Workflows /> },
   { id: "form", icon: "form", title: "Form", body: () => <Form /> },
   { id: "history", icon: "history", title: "History", body: () => <History /> },
@@ -68,10 +68,10 @@ export function App() {
       <TopBar />
       <Rail />
       {open ? (
-        <aside className="panel" aria-label={open.title}>
+        <aside className="panel" aria-label={t(open.title)}>
           <header>
-            <h2>{open.title}</h2>
-            <IconButton icon="close" label={`Close ${open.title}`} onClick={() => useUi.getState().set({ panel: null })} />
+            <h2>{t(open.title)}</h2>
+            <IconButton icon="close" label={t("Close {name}", { name: t(open.title) })} onClick={() => useUi.getState().set({ panel: null })} />
           </header>
           <div className="body">
             <Suspense>{open.body()}</Suspense>
@@ -86,12 +86,11 @@ export function App() {
         </ReactFlowProvider>
         {empty && loaded ? (
           <div className="hint">
-            <p>An empty graph.</p>
-            <p>
-              <kbd>Space</kbd> or a double-click adds a node, <kbd>Ctrl+O</kbd> opens a template; a saved picture dropped here brings its workflow back.
-            </p>
+            <p>{t("An empty graph.")}</p>
+            <p>{t("Space or a double-click adds a node, Ctrl+O opens a template; a saved picture dropped here brings its workflow back.")}</p>
           </div>
         ) : null}
+        {menu ? <Menu label={menu.label} at={menu.at} rows={menu.rows} onClose={closeMenu} /> : null}
       </main>
       <Inspector />
       <RunBar />
@@ -103,7 +102,6 @@ export function App() {
         {viewing ? <Viewer viewing={viewing} /> : null}
       </Suspense>
       <Rooms />
-      {menu ? <Menu label={menu.label} at={menu.at} rows={menu.rows} onClose={closeMenu} /> : null}
       <Toasts />
       <p id="canvas-keys" hidden>
         {t("Arrow keys go from node to node, Enter goes to its sockets and values, Enter on a socket begins a wire, Escape goes back, Space adds a node.")}
@@ -120,23 +118,23 @@ function Rail() {
   const problems = useRun((state) => state.plan?.problems.length ?? 0);
   const waiting = useRun((state) => state.queue.filter((job) => job.state === "queued").length);
   return (
-    <nav className="rail" aria-label="Panels">
-      <IconButton icon="add" label="Add a node (Space)" onClick={() => useUi.getState().set({ palette: { at: canvas().middle() } })} />
+    <nav className="rail" aria-label={t("Panels")}>
+      <IconButton icon="add" label={t("Add a node (Space)")} onClick={() => useUi.getState().set({ palette: { at: canvas().middle() } })} />
       {PANELS.map((item) => (
         <IconButton
           key={item.id}
           icon={item.icon}
-          label={item.title}
+          label={t(item.title)}
           pressed={panel === item.id}
           badge={item.id === "problems" ? problems : item.id === "queue" ? waiting : undefined}
           onClick={() => useUi.getState().togglePanel(item.id)}
         />
       ))}
       <span className="space" />
-      <IconButton className="desk" icon="layout" label="Lay the graph out (Shift+L)" onClick={() => commandById("layout").run()} />
-      <IconButton icon="fit" label="Show the whole graph (.)" onClick={() => canvas().fit()} />
-      <IconButton icon={theme === "dark" ? "sun" : "moon"} label={theme === "dark" ? "Light" : "Dark"} onClick={toggleTheme} />
-      <IconButton icon="help" label="Keys (?)" onClick={() => useUi.getState().set({ cheatSheet: true })} />
+      <IconButton className="desk" icon="layout" label={t("Lay the graph out (Shift+L)")} onClick={() => commandById("layout").run()} />
+      <IconButton icon="fit" label={t("Show the whole graph (.)")} onClick={() => canvas().fit()} />
+      <IconButton icon={theme === "dark" ? "sun" : "moon"} label={theme === "dark" ? t("Light") : t("Dark")} onClick={toggleTheme} />
+      <IconButton icon="help" label={t("Keys (?)")} onClick={() => useUi.getState().set({ cheatSheet: true })} />
     </nav>
   );
 }
@@ -145,31 +143,33 @@ function TopBar() {
   const tabs = useDocument((state) => state.tabs);
   const active = useDocument((state) => state.active);
   const tab = useDocument(tabOf);
+  const documentTitle = tab.history.document.title;
   return (
     <header className="top">
-      <div className="tabs" role="tablist" aria-label="Open workflows">
+      <h1 className="unseen">{t("Weft: {title}", { title: documentTitle || t("Untitled") })}</h1>
+      <nav className="tabs" aria-label={t("Open workflows")}>
         {tabs.map((item) => {
-          const name = item.history.document.title || item.name || "Untitled";
+          const name = item.history.document.title || item.name || t("Untitled");
           return (
-            <span key={item.id} className={`tab ${item.id === active ? "active" : ""}`} role="presentation">
-              <button type="button" role="tab" aria-selected={item.id === active} onClick={() => useDocument.getState().activate(item.id)}>
+            <span key={item.id} className={`tab ${item.id === active ? "active" : ""}`}>
+              <button type="button" className="name" aria-current={item.id === active ? "page" : undefined} onClick={() => useDocument.getState().activate(item.id)}>
                 {name}
-                {isDirty(item) ? <span className="dirty" role="img" aria-label="unsaved changes" /> : null}
+                {isDirty(item) ? <span className="dirty" role="img" aria-label={t("unsaved changes")} /> : null}
               </button>
               {tabs.length > 1 || item.history.document.nodes ? (
-                <button type="button" className="shut" aria-label={`Close ${name}`} onClick={() => closeTab(item.id)}>
+                <button type="button" className="shut" aria-label={t("Close {name}", { name })} onClick={() => closeTab(item.id)}>
                   <Icon name="close" size={12} />
                 </button>
               ) : null}
             </span>
           );
         })}
-        <IconButton icon="add" label="New workflow" onClick={() => commandById("new").run()} />
-      </div>
+        <IconButton icon="add" label={t("New workflow")} onClick={() => commandById("new").run()} />
+      </nav>
       {tab.trail.length ? (
-        <nav className="crumbs" aria-label="Sub-graph">
+        <nav className="crumbs" aria-label={t("Sub-graph")}>
           <button type="button" onClick={() => useDocument.getState().leave(0)}>
-            {tab.history.document.title || "workflow"}
+            {tab.history.document.title || t("Untitled")}
           </button>
           {tab.trail.map((level, depth) => (
             <button type="button" key={depth} onClick={() => useDocument.getState().leave(depth + 1)} aria-current={depth === tab.trail.length - 1}>
@@ -179,10 +179,10 @@ function TopBar() {
         </nav>
       ) : null}
       <span className="space" />
-      <IconButton icon="undo" label="Undo (Ctrl+Z)" disabled={!tab.history.past.length} onClick={() => useDocument.getState().undo()} />
-      <IconButton icon="redo" label="Redo (Ctrl+Shift+Z)" disabled={!tab.history.future.length} onClick={() => useDocument.getState().redo()} />
-      <IconButton icon="save" label="Save (Ctrl+S)" onClick={() => commandById("save").run()} />
-      <IconButton icon="search" label="All commands (Ctrl+K)" onClick={() => useUi.getState().set({ commands: true })} />
+      <IconButton icon="undo" label={t("Undo (Ctrl+Z)")} disabled={!tab.history.past.length} onClick={() => useDocument.getState().undo()} />
+      <IconButton icon="redo" label={t("Redo (Ctrl+Shift+Z)")} disabled={!tab.history.future.length} onClick={() => useDocument.getState().redo()} />
+      <IconButton icon="save" label={t("Save (Ctrl+S)")} onClick={() => commandById("save").run()} />
+      <IconButton icon="search" label={t("All commands (Ctrl+K)")} onClick={() => useUi.getState().set({ commands: true })} />
     </header>
   );
 }
@@ -192,8 +192,8 @@ function closeTab(id: string): void {
   const tab = held.tabs.find((item) => item.id === id);
   held.close(id);
   if (!tab || !isDirty(tab)) return;
-  say("closed with unsaved changes", {
-    label: "open again",
+  say(t("Closed with unsaved changes."), {
+    label: t("open again"),
     run: () => {
       const now = useDocument.getState();
       now.restore([...now.tabs, tab], tab.id);
@@ -204,7 +204,7 @@ function closeTab(id: string): void {
 function Toasts() {
   const toasts = useUi((state) => state.toasts);
   return (
-    <div className="toasts" role="log" aria-live="polite" aria-label="Messages">
+    <div className="toasts" role="log" aria-live="polite" aria-label={t("Messages")}>
       {toasts.map((toast) => (
         <div key={toast.id} className={`toast ${toast.kind}`}>
           <span>{toast.text}</span>
@@ -219,7 +219,7 @@ function Toasts() {
               {toast.action.label}
             </button>
           ) : null}
-          <IconButton icon="close" label="Dismiss" onClick={() => useUi.getState().dismiss(toast.id)} />
+          <IconButton icon="close" label={t("Dismiss")} onClick={() => useUi.getState().dismiss(toast.id)} />
         </div>
       ))}
     </div>
@@ -329,7 +329,7 @@ function useClipboard(): void {
       if (typing(event.target) || document.querySelector("dialog[open]")) return;
       const files = [...(event.clipboardData?.files ?? [])];
       if (files.length) void takeFiles(files, canvas().pointer());
-      else if (!pasteText(event.clipboardData?.getData("text/plain") ?? null, withWires)) complain("there is nothing to paste");
+      else if (!pasteText(event.clipboardData?.getData("text/plain") ?? null, withWires)) complain(t("There is nothing to paste."));
       event.preventDefault();
     };
     window.addEventListener("keydown", onKey, true);

@@ -7,7 +7,8 @@ import { connect, planSoon, watchDocument } from "../state/actions";
 import { specsNow } from "../state/catalogue";
 import { useDocument } from "../state/document";
 import { watchInputs } from "../state/inputs";
-import { complain, useUi } from "../state/ui";
+import { complain, recall, useUi } from "../state/ui";
+import { languageNow, speak, wantedLanguage } from "../words";
 import { App } from "./App";
 import { recover, watch } from "./autosave";
 
@@ -46,6 +47,13 @@ async function start(wait = FIRST_WAIT): Promise<void> {
   setTimeout(() => void Promise.all([import("../panels/Palette"), import("../panels/CommandPalette"), import("../panels/Connect")]), 400);
 }
 
-const root = document.getElementById("root");
-if (root) createRoot(root).render(<App />);
-void start();
+/** The page, in the language that was chosen. The panels do not all speak German yet: only who asks for it gets it. */
+async function show(): Promise<void> {
+  await speak(wantedLanguage(recall("weft.language"), []));
+  document.documentElement.lang = languageNow();
+  const root = document.getElementById("root");
+  if (root) createRoot(root).render(<App />);
+  await start();
+}
+
+void show();

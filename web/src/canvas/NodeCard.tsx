@@ -12,7 +12,7 @@ import { useRun } from "../state/run";
 import { useUi, type Wiring } from "../state/ui";
 import { PaintButton } from "../widgets/PaintButton";
 import { Widget } from "../widgets/Widget";
-import { t } from "../words";
+import { t, type Text } from "../words";
 import type { Shape } from "./geometry";
 
 export interface CardData {
@@ -78,7 +78,7 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
   }
   return (
     <article className={classes.join(" ")} style={style} aria-label={`${title}, ${name}`} data-node={name}>
-      <header className="head" title={spec ? `${name} – ${firstLine(spec.help)}` : `${json.type}: no installed pack has it`}>
+      <header className="head" title={spec ? `${name} – ${firstLine(spec.help)}` : t("{type}: no installed pack has it", { type: json.type })}>
         <StateMark state={state} outlook={outlook} busy={busy} mode={json.mode} />
         <span className="title">
           {title}
@@ -163,7 +163,7 @@ function figures(state: NodeRun | undefined, outlook: Outlook | undefined, busy:
   return "";
 }
 
-const WORDS = {
+const WORDS: Record<string, Text> = {
   run: "will run",
   cached: "cached: nothing to do",
   maybe: "may run",
@@ -173,6 +173,16 @@ const WORDS = {
   unknown: "not planned yet",
 };
 
+const PHASES: Record<string, Text> = {
+  waiting: "waiting",
+  running: "running",
+  done: "done",
+  hit: "cached",
+  failed: "failed",
+  blocked: "blocked",
+  cancelled: "cancelled",
+};
+
 /** The state as a shape of its own, so that colour is never the only sign. */
 function StateMark({ state, outlook, busy, mode }: { state?: NodeRun; outlook?: Outlook; busy: boolean; mode?: string }) {
   const running = busy && state && state.phase !== "idle";
@@ -180,14 +190,14 @@ function StateMark({ state, outlook, busy, mode }: { state?: NodeRun; outlook?: 
   const rests = outlook?.forecast === "unused" && (state?.phase === "done" || state?.phase === "hit");
   const kind = mode ?? (running || rests ? state.phase : (outlook?.forecast ?? "unknown"));
   const forecast = outlook?.forecast ?? "unknown";
-  const peak = state?.peak ? `, peak ${bytes(state.peak)}` : "";
+  const peak = state?.peak ? `, ${t("peak {bytes}", { bytes: bytes(state.peak) })}` : "";
   const words = mode
     ? mode === "mute"
-      ? "muted"
-      : "bypassed"
+      ? t("muted")
+      : t("bypassed")
     : running
-      ? `${state.phase}${peak}`
-      : `${WORDS[forecast]}${outlook?.why ? `: ${outlook.why}` : ""}${outlook?.resumed ? `; goes on from step ${outlook.resumed}` : ""}`;
+      ? `${t(PHASES[state.phase] ?? "running")}${peak}`
+      : `${t(WORDS[forecast] ?? "not planned yet")}${outlook?.why ? `: ${outlook.why}` : ""}${outlook?.resumed ? `; ${t("goes on from step {n}", { n: outlook.resumed })}` : ""}`;
   return <span className={`mark ${kind}`} role="img" aria-label={words} title={words} />;
 }
 
@@ -198,7 +208,7 @@ function Progress({ state }: { state?: NodeRun }) {
     <div
       className={`hairline ${state.total > 0 ? "" : "unsure"}`}
       role="progressbar"
-      aria-label="progress"
+      aria-label={t("progress")}
       aria-valuenow={Math.round(share * 100)}
       style={{ top: 29 }}
     >
@@ -221,9 +231,9 @@ interface SocketProps {
 /** May the wire that is being dragged end here? "" while none is. */
 function answer({ id, side, type, name, specs, wiring }: SocketProps): { fit: string; why: string } {
   if (!wiring || (wiring.node === name && wiring.handle === id && wiring.type === side)) return { fit: "", why: "" };
-  if (wiring.type === side) return { fit: "no", why: side === "target" ? "a wire ends in one input" : "a wire begins at one output" };
+  if (wiring.type === side) return { fit: "no", why: side === "target" ? t("a wire ends in one input") : t("a wire begins at one output") };
   const [from, to] = side === "target" ? [wiring.node, name] : [name, wiring.node];
-  if (wouldCircle(documentNow(), scopeNow(), from, to)) return { fit: "no", why: "the wires would form a circle" };
+  if (wouldCircle(documentNow(), scopeNow(), from, to)) return { fit: "no", why: t("the wires would form a circle") };
   return side === "target" ? fit(wiring.carries, type, specs) : fit(type, wiring.carries, specs);
 }
 
@@ -271,7 +281,7 @@ function Pictures(props: { path: string; name: string; paintable: boolean; area:
   const preview = useRun((held) => held.previews[props.path]);
   const { area, pictures } = props;
   const style = { top: area.y, height: area.height } as CSSProperties;
-  if (preview) return <img className="picture preview" style={style} src={preview.url} alt={`${props.title}: in the making`} draggable={false} />;
+  if (preview) return <img className="picture preview" style={style} src={preview.url} alt={t("{title}: in the making", { title: props.title })} draggable={false} />;
   if (!pictures?.length) return null;
   const open = (index: number) =>
     useUi.getState().set({
@@ -281,8 +291,8 @@ function Pictures(props: { path: string; name: string; paintable: boolean; area:
     <div className="picture grid" style={{ ...style, gridTemplateColumns: `repeat(${area.columns}, 1fr)` }}>
       {pictures.map((picture, index) => (
         <span className="cell" key={picture.blob + String(index)}>
-          <button type="button" className="thumb nodrag" onClick={() => open(index)} aria-label={`${props.title}: open picture ${index + 1}`}>
-            <img src={srcOf(picture, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt={`${props.title}: result ${index + 1}`} draggable={false} />
+          <button type="button" className="thumb nodrag" onClick={() => open(index)} aria-label={t("{title}: open picture {n}", { title: props.title, n: index + 1 })}>
+            <img src={srcOf(picture, Math.max(picture.width, picture.height) > 512 ? 512 : undefined)} alt={t("{title}: result {n}", { title: props.title, n: index + 1 })} draggable={false} />
           </button>
           {props.paintable ? <PaintButton node={props.name} title={props.title} url={srcOf(picture)} /> : null}
         </span>
@@ -310,7 +320,7 @@ function Complaint({ problems, top }: { problems: Problem[]; top: number }) {
           ) : null}
         </p>
       ))}
-      {problems.length > 2 ? <p>and {problems.length - 2} more</p> : null}
+      {problems.length > 2 ? <p>{t("and {n} more", { n: problems.length - 2 })}</p> : null}
     </div>
   );
 }

@@ -6,13 +6,14 @@ import { graphNow } from "../state/document";
 import { useUi } from "../state/ui";
 import { Dialog } from "../ui/basics";
 import { best } from "../ui/fuzzy";
+import { t, type Text } from "../words";
 import { COMMANDS } from "./commands";
 
 /** Everything the editor can do, by name; and the nodes of the graph, to go to. */
 export function CommandPalette() {
   const [query, setQuery] = useState("");
   const close = () => useUi.getState().set({ commands: false });
-  const commands = COMMANDS.map((row) => ({ row, score: best(query, [row.title, row.group]) }))
+  const commands = COMMANDS.map((row) => ({ row, score: best(query, [t(row.title), row.title, row.group]) }))
     .filter((found) => found.score > 0 && found.row.id !== "commands")
     .sort((a, b) => (query ? b.score - a.score : 0));
   const nodes = query
@@ -22,11 +23,11 @@ export function CommandPalette() {
         .slice(0, 8)
     : [];
   return (
-    <Dialog label="All commands" className="palette" onClose={close}>
-      <Command shouldFilter={false} label="All commands" loop>
-        <Command.Input autoFocus value={query} onValueChange={setQuery} placeholder="Do something…" aria-label="Search commands" />
+    <Dialog label={t("All commands")} className="palette" onClose={close}>
+      <Command shouldFilter={false} label={t("All commands")} loop>
+        <Command.Input autoFocus value={query} onValueChange={setQuery} placeholder={t("Do something…")} aria-label={t("Search commands")} />
         <Command.List>
-          <Command.Empty>Nothing is called “{query}”.</Command.Empty>
+          <Command.Empty>{t("Nothing is called “{query}”.", { query })}</Command.Empty>
           {commands.map(({ row }) => (
             <Command.Item
               key={row.id}
@@ -37,9 +38,9 @@ export function CommandPalette() {
               }}
             >
               <span className="what">
-                <b>{row.title}</b>
+                <b>{t(row.title)}</b>
               </span>
-              <span className="keys">{row.keys?.[0] ? <kbd>{row.keys[0]}</kbd> : row.group}</span>
+              <span className="keys">{row.keys?.[0] ? <kbd>{row.keys[0]}</kbd> : t(row.group)}</span>
             </Command.Item>
           ))}
           {nodes.map(({ name, title }) => (
@@ -54,7 +55,7 @@ export function CommandPalette() {
             >
               <span className="what">
                 <b>{title}</b>
-                <span>go to {name}</span>
+                <span>{t("go to {name}", { name })}</span>
               </span>
             </Command.Item>
           ))}
@@ -67,40 +68,48 @@ export function CommandPalette() {
 export function CheatSheet() {
   const close = () => useUi.getState().set({ cheatSheet: false });
   const groups = ["Run", "Edit", "Arrange", "View", "File", "Help"] as const;
-  const hands: [string, string][] = [
+  const hands: [Text, Text][] = [
     ["Double-click the canvas", "add a node"],
     ["Drop a wire on the canvas", "add what fits, wired"],
+    ["Drop a wire where it does not fit", "put between what makes it fit"],
+    ["Drop a node on a wire", "put it into the wire"],
+    ["Double-click a wire", "put a new node into it"],
+    ["Ctrl + right drag", "cut the wires it crosses"],
+    ["Right click, Shift+F10", "what can be done here"],
     ["Shift + drag", "select with a box"],
     ["Drag over a number", "change it; Shift is faster"],
     ["Ctrl+↑ / Ctrl+↓ in a prompt", "weigh the word"],
     ["Ctrl+C / Ctrl+V", "copy, paste; Ctrl+Shift+V with wires"],
     ["Double-click a sub-graph", "enter it; Esc leaves"],
     ["Drop a saved picture", "its workflow comes back"],
+    ["Arrows, Enter, Esc", "from node to node, into it, back"],
+    ["Enter on a socket", "begin a wire"],
+    ["Alt + arrows", "move the selected nodes"],
   ];
   return (
-    <Dialog label="Keys" className="sheet" onClose={close}>
-      <h2>Keys</h2>
+    <Dialog label={t("Keys")} className="sheet" onClose={close}>
+      <h2>{t("Keys")}</h2>
       <div className="columns">
         {groups.map((name) => (
           <section key={name}>
-            <h3>{name}</h3>
+            <h3>{t(name)}</h3>
             <dl>
               {COMMANDS.filter((row) => row.group === name && row.keys).map((row) => (
                 <div key={row.id}>
                   <dt>{row.keys?.map((keys) => <kbd key={keys}>{keys}</kbd>)}</dt>
-                  <dd>{row.title}</dd>
+                  <dd>{t(row.title)}</dd>
                 </div>
               ))}
             </dl>
           </section>
         ))}
         <section>
-          <h3>By hand</h3>
+          <h3>{t("By hand")}</h3>
           <dl>
             {hands.map(([what, does]) => (
               <div key={what}>
-                <dt>{what}</dt>
-                <dd>{does}</dd>
+                <dt>{t(what)}</dt>
+                <dd>{t(does)}</dd>
               </div>
             ))}
           </dl>

@@ -50,7 +50,7 @@ function About({ name }: { name: string }) {
         />
         <code>{json.type}</code>
       </header>
-      {spec ? <p className="help">{spec.help}</p> : <p className="help wrong">No installed pack has this node; it keeps its place and its wires.</p>}
+      {spec ? <p className="help" tabIndex={0}>{spec.help}</p> : <p className="help wrong">No installed pack has this node; it keeps its place and its wires.</p>}
       {problems?.map((problem, index) => (
         <p key={index} className={`problem ${problem.severity === "lint" ? "lint" : ""}`}>
           {problem.message}

@@ -5,7 +5,7 @@ import { useRun } from "../state/run";
 import { openSheet } from "../state/sheets";
 import { useUi } from "../state/ui";
 import { Icon } from "../ui/icons";
-import { t } from "../words";
+import { t, type Text } from "../words";
 
 /** Run, what it will cost, how far it is, what waits. */
 export function RunBar() {
@@ -26,8 +26,8 @@ export function RunBar() {
       <div className="run-progress" aria-hidden="true">
         <span style={{ width: running ? `${share * 100}%` : 0 }} />
       </div>
-      <button type="button" className="run-button" onClick={() => void run()} title="Run (Ctrl+Enter)" data-action="run">
-        <Icon name="run" /> Run
+      <button type="button" className="run-button" onClick={() => void run()} title={t("Run (Ctrl+Enter)")} data-action="run">
+        <Icon name="run" /> {t("Run")}
       </button>
       <label className="count" title={t("How many pictures a run makes, each of a seed of its own")}>
         ×
@@ -51,12 +51,12 @@ export function RunBar() {
         {t("live")}
       </button>
       {running ? (
-        <button type="button" className="stop" onClick={() => void interrupt()} title="Stop (Ctrl+Alt+Enter)">
-          <Icon name="stop" /> Stop
+        <button type="button" className="stop" onClick={() => void interrupt()} title={t("Stop (Ctrl+Alt+Enter)")}>
+          <Icon name="stop" /> {t("Stop")}
         </button>
       ) : null}
       <p className="forecast" role="status" aria-live="polite" data-forecast>
-        {running ? runningLine(held) : plan ? forecastLine(plan) : "planning…"}
+        {running ? runningLine(held) : plan ? forecastLine(plan) : t("planning…")}
       </p>
       {problems ? (
         <button type="button" className="chip wrong" onClick={() => useUi.getState().togglePanel("problems")}>
@@ -65,7 +65,7 @@ export function RunBar() {
       ) : null}
       {advice ? (
         <button type="button" className="chip" onClick={() => useUi.getState().togglePanel("problems")}>
-          advice {advice}
+          {t("advice {n}", { n: advice })}
         </button>
       ) : null}
       {held.items && held.job ? (
@@ -77,11 +77,11 @@ export function RunBar() {
       {!running && held.state ? <span className={`last ${held.state}`}>{lastLine(held)}</span> : null}
       {open > 0 ? (
         <button type="button" className="chip" onClick={() => useUi.getState().togglePanel("queue")}>
-          <Icon name="queue" size={14} /> {open} in the queue
+          <Icon name="queue" size={14} /> {t("{n} in the queue", { n: open })}
         </button>
       ) : null}
-      <span className={`line ${connected ? "" : "off"}`} title={connected ? "connected" : "the server does not answer; trying again"}>
-        {connected ? (server ? `${server.numerics.device} · ${server.numerics.dtype}` : "") : "reconnecting…"}
+      <span className={`line ${connected ? "" : "off"}`} title={connected ? t("connected") : t("the server does not answer; trying again")}>
+        {connected ? (server ? `${server.numerics.device} · ${server.numerics.dtype}` : "") : t("reconnecting…")}
       </span>
     </footer>
   );
@@ -117,12 +117,19 @@ function runningLine(held: Run): string {
   const left = Object.values(held.nodes).find((node) => node.phase === "running" && node.left)?.left;
   const now = Object.entries(held.nodes).find(([path, node]) => node.phase === "running" && !/[/[]/.test(path))?.[0];
   const count = itemsOf(held);
-  const items = count ? `${held.items?.over ?? 0} of ${count} items` : "";
-  return [items, total ? `${held.finishedSteps} of ${total} nodes` : "starting", now, left ? `${duration(left)} left` : ""].filter(Boolean).join(" · ");
+  const items = count ? t("{done} of {all} items", { done: held.items?.over ?? 0, all: count }) : "";
+  return [items, total ? t("{done} of {all} nodes", { done: held.finishedSteps, all: total }) : t("starting"), now, left ? t("{time} left", { time: duration(left) }) : ""].filter(Boolean).join(" · ");
 }
 
+const ENDS: Record<string, Text> = {
+  succeeded: "done",
+  partial: "partly done",
+  failed: "failed",
+  cancelled: "cancelled",
+  interrupted: "interrupted",
+};
+
 function lastLine(held: Run): string {
-  const words: Record<string, string> = { succeeded: "done", partial: "partly done" };
-  const state = held.state ?? "";
-  return `${words[state] ?? state}${held.seconds === null ? "" : ` in ${duration(held.seconds)}`}`;
+  const word = t(ENDS[held.state ?? ""] ?? "done");
+  return held.seconds === null ? word : t("{state} in {time}", { state: word, time: duration(held.seconds) });
 }

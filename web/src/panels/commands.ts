@@ -6,7 +6,7 @@ import { download, interrupt, run, save } from "../state/actions";
 import { canvas } from "../state/canvas";
 import { tabNow, useDocument } from "../state/document";
 import { remember, say, useUi } from "../state/ui";
-import { t, type Text } from "../words";
+import { languageNow, t, type Text } from "../words";
 import * as edit from "./edit";
 
 export interface CommandRow {
@@ -32,6 +32,12 @@ export function toggleTheme(): void {
   const theme = ui().theme === "dark" ? "light" : "dark";
   remember("weft.theme", theme);
   ui().set({ theme });
+}
+
+/** The other language; the editor begins anew with it, and the tabs are kept. */
+function otherLanguage(): void {
+  remember("weft.language", languageNow() === "de" ? "en" : "de");
+  location.reload();
 }
 
 function cut(): void {
@@ -77,6 +83,7 @@ export const COMMANDS: CommandRow[] = [
   { id: "leave", title: "Leave the sub-graph", group: "View", run: () => useDocument.getState().leave(tabNow().trail.length - 1) },
   { id: "fit", title: "Show the whole graph", group: "View", keys: ["."], run: () => canvas().fit(edit.nodesChosen()) },
   { id: "minimap", title: "Show or hide the map", group: "View", keys: ["Alt+Shift+M"], run: toggleMinimap },
+  { id: "language", title: "Speak German", group: "View", run: otherLanguage },
   { id: "theme", title: "Dark or light", group: "View", run: toggleTheme },
   { id: "workflows", title: "Workflows and templates", group: "File", keys: ["Ctrl+O"], anywhere: true, run: () => ui().togglePanel("workflows") },
   { id: "save", title: "Save", group: "File", keys: ["Ctrl+S"], anywhere: true, run: saveAsk },

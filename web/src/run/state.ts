@@ -1,5 +1,6 @@
 /** The run as the editor shows it: a pure function of the plan and the diary's events. */
 
+import { plural, t } from "../words";
 import type { Job, JobState, Picture, Plan, PlanStep, Problem, WireEvent } from "../protocol/types";
 
 export type Phase = "idle" | "waiting" | "running" | "done" | "hit" | "failed" | "blocked" | "cancelled";
@@ -240,11 +241,11 @@ export function forecastLine(plan: Plan): string {
   const real = plan.steps.filter((step) => ["hit", "saved", "run", "maybe"].includes(step.status));
   const run = real.filter((step) => step.status === "run");
   const maybe = real.filter((step) => step.status === "maybe").length;
-  if (plan.problems.length) return plan.problems.length === 1 ? "1 problem" : `${plan.problems.length} problems`;
-  if (!real.length) return "nothing to run";
-  if (!run.length && !maybe) return "everything is up to date";
-  const count = `${run.length} of ${real.length} node${real.length === 1 ? "" : "s"}`;
-  const unsure = maybe ? `, perhaps ${maybe} more` : "";
+  if (plan.problems.length) return plural(plan.problems.length, "1 problem", "{n} problems");
+  if (!real.length) return t("nothing to run");
+  if (!run.length && !maybe) return t("everything is up to date");
+  const count = plural(real.length, "{run} of 1 node", "{run} of {n} nodes", { run: run.length });
+  const unsure = maybe ? `, ${t("perhaps {n} more", { n: maybe })}` : "";
   const time = plan.seconds === null || plan.seconds === undefined ? "" : `, ≈ ${duration(plan.seconds)}`;
   return `${count}${unsure}${time}`;
 }

@@ -120,7 +120,7 @@ interface UiState {
   dismiss(id: number): void;
 }
 
-const stored = (key: string): string | null => {
+export const recall = (key: string): string | null => {
   try {
     return localStorage.getItem(key);
   } catch {
@@ -152,8 +152,8 @@ export const useUi = create<UiState>((set, get) => ({
   count: 1,
   live: false,
   trail: null,
-  theme: stored("weft.theme") === "light" ? "light" : "dark",
-  minimap: stored("weft.minimap") !== "off",
+  theme: recall("weft.theme") === "light" ? "light" : "dark",
+  minimap: recall("weft.minimap") !== "off",
   toasts: [],
   wiring: null,
   lit: new Set(),

@@ -182,7 +182,7 @@ export function SeedField({ input, value, onChange, onDone, onRoll, last, drawn,
       <button
         type="button"
         className="policy"
-        aria-label={`${label}: ${names[policy]}; press for ${names[next[policy]]}`}
+        aria-label={`${policy === "fixed" ? "fix" : policy === "random" ? "rnd" : "+1"}, ${label}: ${names[policy]}; press for ${names[next[policy]]}`}
         title={`${names[policy]} – press for ${names[next[policy]]}`}
         onClick={() => {
           const to = next[policy];
