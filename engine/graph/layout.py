@@ -157,8 +157,9 @@ class Layout:
         spec = self.registry.get(node.type)
         if spec is None:
             message = f"no node is called '{node.type}'.{self.registry.suggest(node.type)}"
-            mend = Mend("install the pack it comes from, or choose another node (weft nodes)")
             pack_name = node.type.partition("/")[0] if "/" in node.type else "core"
+            install = f"install the pack '{pack_name}' that it comes from, or " if pack_name != "core" else ""
+            mend = Mend(f"{install}choose another node (weft nodes)")
             broken = [pack for pack in self.registry.packs if pack.problem and pack.name == pack_name]
             if broken and broken[0].problem:
                 mend = Mend(f"its pack does not load: {broken[0].problem.message}")

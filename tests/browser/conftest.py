@@ -18,6 +18,7 @@ from tests.nodes.conftest import make_sd1
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATE = json.loads((ROOT / "workflows" / "text_to_image.json").read_text())
 TOKEN = "a-token-for-the-browser-tests"
+NAME = "studio.test"  # leads to this machine, in the tests' browser alone
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1920,1080"
@@ -34,7 +35,17 @@ class Weft:
 
     def start(self) -> None:
         env = {**os.environ, "WEFT_HOME": str(self.home), "WEFT_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "engine.cli", "serve", "--port", self.port, "--no-browser"]
+        command = [
+            sys.executable,
+            "-m",
+            "engine.cli",
+            "serve",
+            "--port",
+            self.port,
+            "--no-browser",
+            "--allow-host",
+            NAME,
+        ]
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
         found = re.search(r"http://[\d.]+:(\d+)", self.process.stdout.readline())
         assert found, "the server printed no address"
@@ -80,7 +91,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = chrome
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+    here = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
+    for flag in (*FLAGS, here, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

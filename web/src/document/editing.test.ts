@@ -97,6 +97,18 @@ test("a node is replaced by another: wires go by name, then by type, values wher
   expect(lost).toMatchObject({ kept: 1, wires: 2 });
 });
 
+test("a node that no pack here has is replaced by name, its values and wires kept", () => {
+  const before: WorkflowJson = {
+    ...CHAIN,
+    nodes: { ...CHAIN.nodes, gone: { type: "old/blur", inputs: { image: { from: "decode.image" }, radius: 5, lost: 1 } }, save: { type: "save", inputs: { image: { from: "gone.picture" } } } },
+  };
+  const made = operations.replaceNode(before, SPECS, "", "gone", SPECS.byId.get("blur") as NodeSpec);
+  const after = done(before, made?.command ?? null);
+  expect(made).toMatchObject({ kept: 2, wires: 2 });
+  expect(after.nodes.gone).toEqual({ type: "blur", version: 1, inputs: { image: { from: "decode.image" }, radius: 5 } });
+  expect(after.nodes.save?.inputs.image).toEqual({ from: "gone.image" });
+});
+
 test("a sub-graph unpacked is what it was made of", () => {
   const grouped = done(CHAIN, operations.group(CHAIN, "", ["sample", "decode"], CHAIN.view?.nodes ?? {}));
   const instance = Object.keys(grouped.nodes).find((name) => grouped.nodes[name]?.type.startsWith("#")) ?? "";

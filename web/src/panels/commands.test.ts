@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import page from "../../../docs/editing.md?raw";
 import { COMMANDS, keysOf } from "./commands";
 
 const press = (key: string, more: Partial<Parameters<typeof keysOf>[0]> = {}) =>
@@ -19,4 +20,9 @@ test("no two commands have the same keys or the same name", () => {
   const keys = COMMANDS.flatMap((row) => row.keys ?? []);
   expect(new Set(keys).size).toBe(keys.length);
   expect(new Set(COMMANDS.map((row) => row.id)).size).toBe(COMMANDS.length);
+});
+
+test("every key stands on the page about editing", () => {
+  const known = (keys: string) => page.includes(`\`${keys}\``);
+  expect(COMMANDS.flatMap((row) => row.keys ?? []).filter((keys) => !known(keys) && keys !== "?")).toEqual([]);
 });

@@ -3,7 +3,7 @@
 import type { GraphJson, InputSpec, NodeJson, NodeSpec, OutputSpec, Source, TypeJson, WorkflowJson } from "../../protocol/types";
 import type { Command, Put } from "../commands";
 import { fit, nameOf, outputAt, socketType, specOf, type Specs, typeFrom } from "../specs";
-import { type End, endText, isLink, link, literal, mapLinks, parseEnd, splitSlot, wiresInto } from "../wires";
+import { type End, endText, isLink, link, literal, mapLinks, parseEnd, splitSlot, wiresInto, wiresOf } from "../wires";
 import { apply } from "../commands";
 import { baseName, freeName, graphAt, nodePut, rootOf, spotPut, viewKey } from "./base";
 import { fresh } from "./nodes";
@@ -171,7 +171,8 @@ export function replaceNode(document: WorkflowJson, specs: Specs, scope: string,
     const twin = spec.inputs.find((input) => input.name === old && !used.has(old));
     if (!links.length) {
       const was = before?.inputs.find((input) => input.name === old);
-      if (!twin || !was || nameOf(twin.type) !== nameOf(was.type) || !offers(twin, source)) return false;
+      // Of a node that no pack here has, the names alone are known.
+      if (!twin || (before && (!was || nameOf(twin.type) !== nameOf(was.type))) || !offers(twin, source)) return false;
       made.inputs[old] = source;
       used.add(old);
       return true;
@@ -191,6 +192,11 @@ export function replaceNode(document: WorkflowJson, specs: Specs, scope: string,
   for (const out of before?.outputs ?? []) {
     const twin = spec.outputs.find((other) => other.name === out.name && fit(other.type, out.type, specs).fit !== "no");
     outputs.set(out.name, (twin ?? spec.outputs.find((other) => fit(other.type, out.type, specs).fit === "fits"))?.name ?? null);
+  }
+  const unknown = before ? [] : [...wiresOf(graph)].filter((wire) => wire.from.node === name).map((wire) => wire.from.output);
+  for (const output of unknown) {
+    const twin = spec.outputs.find((other) => other.name === output) ?? (spec.outputs.length === 1 ? spec.outputs[0] : undefined);
+    outputs.set(output, twin?.name ?? null);
   }
   const puts: Put[] = [{ path: nodePut(scope, name), value: { ...made, ...(node.title ? { title: node.title } : {}) } }];
   for (const [other, json] of Object.entries(graph.nodes)) {
