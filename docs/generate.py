@@ -105,6 +105,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {
     "text.encode": {"text": "a red sphere left of a blue cube"},
     "latent.empty": {"width": 128, "height": 128, "batch": 4},
     "control.load": {"controlnet": "canny"},
+    "ip_adapter.load": {"adapter": "plus.safetensors", "encoder": "vit-h"},
     "load.upscaler": {"upscaler": "4x.safetensors"},
     "upscale.tiled": {"negative": "@", "factor": 2.0, "denoise": 0.3, "seed": 7, "tile": 512},
     "control.apply": {"strength": 0.8, "end": 0.6},
