@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class Extras(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds `web/dist` as `engine/server/dist`, and `workflows/` with the pictures they start from in `engine`."""
+    """Adds `web/dist` as `engine/server/dist`, and `workflows/` with the pictures they start from and make in `engine`."""
 
     PLUGIN_NAME = "custom"
 
@@ -27,3 +27,6 @@ class Extras(BuildHookInterface):  # type: ignore[type-arg]
             carry[str(root / "web" / "dist")] = "engine/server/dist"
         for file in sorted([*(root / "workflows").glob("*.json"), *(root / "workflows" / "assets").glob("*.png")]):
             carry[str(file)] = f"engine/{file.relative_to(root).as_posix()}"
+        for file in sorted((root / "workflows").glob("*.json")):  # what each makes, for the browser of templates
+            if (shown := root / "docs" / "images" / f"{file.stem}.png").is_file():
+                carry[str(shown)] = f"engine/workflows/{file.stem}.png"

@@ -37,6 +37,9 @@ def test_the_wheel_carries_all_it_needs(wheel):
             assert file in carried
         elif path.parts[0] == "workflows" and path.suffix in (".json", ".png"):
             assert f"engine/{file}" in carried
+        elif path.parts[:2] == ("docs", "images") and path.suffix == ".png":
+            is_template = (ROOT / "workflows" / f"{path.stem}.json").is_file()
+            assert (f"engine/workflows/{path.name}" in carried) == is_template
         elif path.parts[:2] == ("web", "dist"):
             assert "/".join(("engine", "server", *path.parts[1:])) in carried
 
