@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class Extras(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds `web/dist` as `engine/server/dist`, and `workflows/` with the pictures they start from and make in `engine`."""
+    """Adds `web/dist` as `engine/server/dist`, and in `engine` `workflows/` with what they start from and make."""
 
     PLUGIN_NAME = "custom"
 
