@@ -178,7 +178,7 @@ print(f"probe: {code or 0} {time.process_time():.2f} {','.join(sorted(heavy))}",
     "command", ["--help", "nodes", "check workflows/text_to_image.json", "plan workflows/text_to_image.json"]
 )
 def test_what_does_not_run_a_model_starts_at_once(command, tmp_path):
-    """No tensor library, and under half a second of CPU (the best of four: the first compiles, and the machine may be busy)."""
+    """No tensor library, and under half a second of CPU: the best of four, since the first compiles."""
     seconds = []
     env = {**os.environ, "WEFT_HOME": str(tmp_path), "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # sources are compiled once, as on any machine where Weft is installed
