@@ -12,9 +12,9 @@ from nodes.patches import Differential, FreeU
 from nodes.types import Denoiser, plain
 
 ALIKE = (
-    copy("model.family", "out.family"),
-    copy("model.latent_space", "out.latent_space"),
-    copy("model.text_layout", "out.text_layout"),
+    copy("model.family", "model.family"),
+    copy("model.latent_space", "model.latent_space"),
+    copy("model.text_layout", "model.text_layout"),
 )
 UNETS = ("sd1", "sd2", "sdxl")
 
@@ -22,6 +22,7 @@ UNETS = ("sd1", "sd2", "sdxl")
 @node(
     "model.sampling",
     light=True,
+    output="model",
     facts=ALIKE,
     aliases=(
         *("ModelSamplingDiscrete", "ModelSamplingSD3", "ModelSamplingFlux", "ModelSamplingAuraFlow"),
@@ -89,7 +90,7 @@ def sampling(
     return replace(model, prediction=told, training=plain(training))
 
 
-@node("model.freeu", light=True, facts=ALIKE, bypass={"out": "model"}, aliases=("FreeU", "FreeU_V2"))
+@node("model.freeu", light=True, facts=ALIKE, output="model", bypass={"model": "model"}, aliases=("FreeU", "FreeU_V2"))
 def freeu(
     model: Denoiser,
     b1: Annotated[float, Range(0, 4, 0.01), Help("Backbone of the first up block; SDXL 1.3, SD 2 1.4.")] = 1.5,
@@ -111,7 +112,14 @@ def freeu(
     return model.with_patch(FreeU(b1, b2, s1, s2, start, end))
 
 
-@node("model.differential", light=True, facts=ALIKE, bypass={"out": "model"}, aliases=("DifferentialDiffusion",))
+@node(
+    "model.differential",
+    light=True,
+    facts=ALIKE,
+    output="model",
+    bypass={"model": "model"},
+    aliases=("DifferentialDiffusion",),
+)
 def differential(model: Denoiser) -> Denoiser:
     """Let the latent's mask say how much each place changes: 1 from the first step on, 0.3 in the last third alone.
 
