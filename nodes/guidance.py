@@ -21,7 +21,7 @@ Mode = Annotated[
 Blocks = Annotated[str, Help("Transformer blocks, counted from 0: 7, 8, 9; nothing: those in the middle.")]
 
 
-@node("guidance.cfg", light=True, output="guidance", aliases=("CFGGuider", "RescaleCFG", "CFG"))
+@node("guidance.cfg", light=True, output="guidance", aliases=("CFGGuider", "BasicGuider", "RescaleCFG", "CFG"))
 def classifier_free_guidance(
     scale: Scale = 7.0,
     rescale: Annotated[Fraction, Help("How much of the contrast that guidance adds is taken back.")] = 0.0,
@@ -134,7 +134,7 @@ def pag(
     light=True,
     output="guidance",
     bypass={"guidance": "guidance"},
-    aliases=("SEGAttention", "SmoothedEnergyGuidance"),
+    aliases=("SEGAttention", "SmoothedEnergyGuidance", "SelfAttentionGuidance"),
 )
 def seg(
     guidance: Guidance,

@@ -48,7 +48,15 @@ __all__ = [
 ]
 
 
-@node("schedule.make", light=True, output="schedule", aliases=("KSamplerSelect", "BasicScheduler"))
+@node(
+    "schedule.make",
+    light=True,
+    output="schedule",
+    aliases=(
+        *("KSamplerSelect", "BasicScheduler", "BetaSamplingScheduler", "SDTurboScheduler", "LaplaceScheduler"),
+        *("SamplerEulerAncestral", "SamplerDPMPP_2M_SDE", "SamplerDPMPP_SDE", "SamplerDPMPP_3M_SDE", "SamplerLMS"),
+    ),
+)
 def make(
     sampler: Sampler = "euler",
     scheduler: Spacing = "normal",
