@@ -18,14 +18,21 @@ def told(lints: Sequence[Problem], spread: Mapping[str, int]) -> tuple[Problem, 
     groups: dict[tuple[str, str, str | None, str], list[Problem]] = {}
     for lint in lints:
         path = lint.where.path or ""
-        over = next((one for one in sorted(spread, key=len) if path.startswith(f"{one}/")), None)
+        over = max((one for one in spread if path.startswith(f"{one}/")), key=len, default=None)
         if over is None:
             kept.append(lint)
             continue
         rest = path[len(over) + 1 :].partition("/")[2]
-        groups.setdefault((lint.code, over, lint.where.socket, rest), []).append(lint)
+        groups.setdefault((lint.code, _any_item(over, spread), lint.where.socket, rest), []).append(lint)
     for (_, over, *_), same in groups.items():
-        if len({lint.where.path for lint in same}) == spread[over]:
+        items = sum(count for one, count in spread.items() if _any_item(one, spread) == over)
+        if len({lint.where.path for lint in same}) == items:
             first = same[0]
             kept.append(replace(first, mend=Mend(first.mend.text) if first.mend else None))
     return tuple(kept)
+
+
+def _any_item(path: str, spread: Mapping[str, int]) -> str:
+    """`rows/3/cells` as `rows/*/cells`: a map in a map, whichever item of the outer one it is in."""
+    parts = path.split("/")
+    return "/".join("*" if "/".join(parts[:index]) in spread else part for index, part in enumerate(parts))

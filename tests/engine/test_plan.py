@@ -559,3 +559,7 @@ def test_what_only_some_items_of_a_map_deserve_is_not_told():
     assert told([lint("each/0/a")], {"each": 2}) == ()
     (once,) = told([lint("each/0/a"), lint("each/1/a")], {"each": 2})
     assert once.where.path == "each/0/a" and once.mend == Mend("do")
+    nested = {"rows": 2, "rows/0/cells": 2, "rows/1/cells": 2}
+    corner = [lint("rows/0/cells/0/a"), lint("rows/1/cells/0/a")]  # the first of every row: one end of an axis
+    assert told(corner, nested) == ()
+    assert len(told([*corner, lint("rows/0/cells/1/a"), lint("rows/1/cells/1/a")], nested)) == 1

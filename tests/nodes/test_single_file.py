@@ -102,7 +102,7 @@ def test_a_picture_from_a_file_is_the_picture_from_the_folder(tiny):
         canvas = Latent(torch.zeros(1, model.space.channels, 32, 32), model.space)
         cfg = 1.0 if model.distilled_guidance else 4.0
         flow = "simple" if model.prediction == "flow" else "normal"
-        drawn = sample(model, prompt, canvas, negative, seed=3, steps=2, cfg=cfg, scheduler=flow)
+        drawn = sample(model, prompt, canvas, negative, seed=3, steps=2, cfg=cfg, scheduler=flow).latent
         pictures.append(vae.decode(autoencoder, drawn).pixels)
     assert torch.equal(*pictures)
 

@@ -236,7 +236,7 @@ def test_stdin_that_is_wrong(weft, monkeypatch):
 
 def test_a_picture_that_is_none(weft):
     Path("a.png").write_bytes(b"hello")
-    one_error(weft("run", "a.png"), "a.png", "no PNG, JPEG or WebP")
+    one_error(weft("run", "a.png"), "a.png", "no PNG, JPEG, WebP, AVIF or GIF")
 
 
 def test_a_picture_without_a_workflow(weft):
