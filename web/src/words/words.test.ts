@@ -20,7 +20,8 @@ const LATER = [
   "../panels/widget/Trail.tsx",
   "../widgets/PaintButton.tsx",
   "../widgets/Widget.tsx",
-  "../widgets/fields.tsx",
+  "../widgets/fields/ChoiceField.tsx",
+  "../widgets/fields/SeedField.tsx",
 ];
 const SPOKEN = new Set(["aria-label", "placeholder", "title", "alt", "label"]);
 const WORD = /\p{L}{2,}/u;
