@@ -43,7 +43,14 @@ def _only(conditioning: Conditioning, name: str) -> Entry:
     return entry
 
 
-@node("text.average", output="conditioning", lane="cpu", facts=LAYOUT, aliases=("ConditioningAverage",))
+@node(
+    "text.average",
+    title="Average conditionings",
+    output="conditioning",
+    lane="cpu",
+    facts=LAYOUT,
+    aliases=("ConditioningAverage",),
+)
 def average(
     first: Conditioning,
     second: Conditioning,
@@ -69,7 +76,14 @@ def average(
     return Conditioning((replace(one, embedding=embedding, pooled=pooled),), first.layout)
 
 
-@node("text.concat", output="conditioning", lane="cpu", facts=LAYOUT, aliases=("ConditioningConcat",))
+@node(
+    "text.concat",
+    title="Concatenate conditionings",
+    output="conditioning",
+    lane="cpu",
+    facts=LAYOUT,
+    aliases=("ConditioningConcat",),
+)
 def concat(first: Conditioning, second: Conditioning) -> Conditioning:
     """Two prompts as one text: the second's tokens after the first's, [1, tokens + tokens, width]; pooled of the first.
 
@@ -82,7 +96,13 @@ def concat(first: Conditioning, second: Conditioning) -> Conditioning:
     return Conditioning((replace(one, embedding=embedding),), first.layout)
 
 
-@node("text.area", light=True, output="conditioning", aliases=("ConditioningSetArea", "regional prompt"))
+@node(
+    "text.area",
+    title="Conditioning area",
+    light=True,
+    output="conditioning",
+    aliases=("ConditioningSetArea", "regional prompt"),
+)
 def area(
     conditioning: Conditioning,
     x: Pixels = 0,
@@ -104,6 +124,7 @@ def area(
 
 @node(
     "text.schedule",
+    title="Schedule conditionings",
     light=True,
     output="conditioning",
     aliases=(

@@ -53,6 +53,7 @@ UNION_FLUX = {"canny": 0, "tile": 1, "depth": 2, "blur": 3, "pose": 4, "gray": 5
 
 @node(
     "control.load",
+    title="Load ControlNet",
     light=True,
     output="controlnet",
     aliases=("ControlNetLoader", "DiffControlNetLoader", "T2IAdapterLoader", "ControlNet union", "ProMax"),
@@ -78,6 +79,7 @@ def load(controlnet: Annotated[str, Model("controlnet")]) -> ControlNet:
 
 @node(
     "control.apply",
+    title="Apply ControlNet",
     light=True,
     output="control",
     aliases=(

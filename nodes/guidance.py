@@ -21,7 +21,13 @@ Mode = Annotated[
 Blocks = Annotated[str, Help("Transformer blocks, counted from 0: 7, 8, 9; nothing: those in the middle.")]
 
 
-@node("guidance.cfg", light=True, output="guidance", aliases=("CFGGuider", "BasicGuider", "RescaleCFG", "CFG"))
+@node(
+    "guidance.cfg",
+    title="CFG guidance",
+    light=True,
+    output="guidance",
+    aliases=("CFGGuider", "BasicGuider", "RescaleCFG", "CFG"),
+)
 def classifier_free_guidance(
     scale: Scale = 7.0,
     rescale: Annotated[Fraction, Help("How much of the contrast that guidance adds is taken back.")] = 0.0,
@@ -45,7 +51,7 @@ def _range(start: float, stop: float) -> None:
         raise refuse(f"guidance would never act: start {start:g} is not before stop {stop:g}", socket="stop")
 
 
-@node("guidance.embedded", light=True, output="guidance", aliases=("FluxGuidance",))
+@node("guidance.embedded", title="Embedded guidance", light=True, output="guidance", aliases=("FluxGuidance",))
 def embedded(scale: Annotated[float, Range(1, 100, 0.1, soft=(1, 15))] = 8.5) -> Guidance:
     """The guidance scale as an input of the model, for models that guidance was distilled into (LCM's own UNets, Flux).
 
@@ -54,7 +60,9 @@ def embedded(scale: Annotated[float, Range(1, 100, 0.1, soft=(1, 15))] = 8.5) ->
     return Guidance(1.0, kind="embedded", options=(("scale", scale),))
 
 
-@node("guidance.cfg_zero", light=True, output="guidance", aliases=("CFGZeroStar", "CFG-Zero*"))
+@node(
+    "guidance.cfg_zero", title="CFG-Zero* guidance", light=True, output="guidance", aliases=("CFGZeroStar", "CFG-Zero*")
+)
 def cfg_zero(
     scale: Scale = 7.0,
     zero_steps: Annotated[int, Range(0, 100, 1), Help("The first steps predict nothing; 4 % of all is usual.")] = 1,
@@ -72,7 +80,7 @@ def cfg_zero(
     return Guidance(scale, rescale, start, stop, mode, "cfg_zero", (("zero_steps", zero_steps),))
 
 
-@node("guidance.apg", light=True, output="guidance", aliases=("APG", "AdaptiveProjectedGuidance"))
+@node("guidance.apg", title="APG guidance", light=True, output="guidance", aliases=("APG", "AdaptiveProjectedGuidance"))
 def apg(
     scale: Scale = 7.5,
     momentum: Annotated[float, Range(-1, 1, 0.05), Help("Of the difference over the steps; below 0 damps it.")] = -0.5,
@@ -92,7 +100,7 @@ def apg(
     return Guidance(scale, rescale, start, stop, mode, "apg", options)
 
 
-@node("guidance.tcfg", light=True, output="guidance", aliases=("TCFG", "TangentialCFG"))
+@node("guidance.tcfg", title="TCFG guidance", light=True, output="guidance", aliases=("TCFG", "TangentialCFG"))
 def tcfg(
     scale: Scale = 7.0, rescale: Fraction = 0.0, start: Start = 0.0, stop: Stop = 1.0, mode: Mode = "batched"
 ) -> Guidance:
@@ -109,6 +117,7 @@ def tcfg(
 
 @node(
     "guidance.pag",
+    title="Perturbed attention (PAG)",
     light=True,
     output="guidance",
     bypass={"guidance": "guidance"},
@@ -131,6 +140,7 @@ def pag(
 
 @node(
     "guidance.seg",
+    title="Smoothed energy (SEG)",
     light=True,
     output="guidance",
     bypass={"guidance": "guidance"},
@@ -153,6 +163,7 @@ def seg(
 
 @node(
     "guidance.skip_layers",
+    title="Skip-layer guidance",
     light=True,
     output="guidance",
     bypass={"guidance": "guidance"},

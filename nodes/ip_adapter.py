@@ -22,6 +22,7 @@ Part = Literal["all", "style", "layout", "style and layout"]
 
 @node(
     "ip_adapter.load",
+    title="Load IP-Adapter",
     light=True,
     output="adapter",
     aliases=("IPAdapterModelLoader", "IPAdapterUnifiedLoader", "CLIPVisionLoader"),
@@ -43,6 +44,7 @@ def load(adapter: Annotated[str, Model("ip_adapter")], encoder: Annotated[str, M
 
 @node(
     "ip_adapter.encode",
+    title="Encode image prompt",
     output="prompt",
     aliases=("IPAdapterEncoder", "CLIPVisionEncode", "PrepImageForClipVision"),
 )
@@ -64,6 +66,7 @@ def encode(run: Run, adapter: IPAdapter, *images: Image) -> ImagePrompt:
 
 @node(
     "ip_adapter.apply",
+    title="Apply IP-Adapter",
     light=True,
     output="model",
     aliases=("IPAdapter", "IPAdapterAdvanced", "IPAdapterApply", "IPAdapterStyleComposition"),

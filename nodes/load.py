@@ -38,6 +38,7 @@ class Parts(NamedTuple):
 
 @node(
     "load.model",
+    title="Load model",
     light=True,
     aliases=(
         "CheckpointLoaderSimple",
@@ -70,7 +71,9 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", predicti
     return Parts(denoiser, _text_encoder(folder, index, found.config), vae)
 
 
-@node("load.denoiser", light=True, output="model", aliases=("UNETLoader", "Load Diffusion Model"))
+@node(
+    "load.denoiser", title="Load denoiser", light=True, output="model", aliases=("UNETLoader", "Load Diffusion Model")
+)
 def denoiser(
     model: Annotated[str, Model("diffusion_models")] = "starter/unet", prediction: Prediction = "auto"
 ) -> Denoiser:
@@ -89,7 +92,7 @@ def denoiser(
     return family.denoiser(found, space, training)
 
 
-@node("load.vae", light=True, output="vae", aliases=("VAELoader",))
+@node("load.vae", title="Load VAE", light=True, output="vae", aliases=("VAELoader",))
 def vae(
     model: Annotated[str, Model("vae")] = "starter/unet",
     space: Annotated[
@@ -114,6 +117,7 @@ def vae(
 
 @node(
     "load.text_encoder",
+    title="Load text encoder",
     light=True,
     output="text_encoder",
     aliases=("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "CLIPLoaderGGUF", "T5 loader"),

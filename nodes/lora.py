@@ -40,7 +40,7 @@ class Applied(NamedTuple):
     report: str
 
 
-@node("lora.load", light=True, output="lora", aliases=("LoraLoaderModelOnly",))
+@node("lora.load", title="Load LoRA", light=True, output="lora", aliases=("LoraLoaderModelOnly",))
 def load(lora: Annotated[str, Model("loras")], strength: Strength = 1.0) -> Lora:
     """A LoRA's file, or the folder that diffusers or peft saved; LyCORIS' kinds too (LoHa, LoKr, LoCon, full, norm).
 
@@ -56,7 +56,7 @@ def load(lora: Annotated[str, Model("loras")], strength: Strength = 1.0) -> Lora
     return replace(read_lora(places.current().model("loras", lora)), strength=strength)
 
 
-@node("lora.weight", light=True, output="lora", aliases=("LoRA strength",))
+@node("lora.weight", title="LoRA strength", light=True, output="lora", aliases=("LoRA strength",))
 def weight(lora: Lora, strength: Strength = 1.0) -> Lora:
     """The same LoRA, its strength multiplied: one file at several strengths."""
     return replace(lora, strength=lora.strength * strength)
@@ -64,6 +64,7 @@ def weight(lora: Lora, strength: Strength = 1.0) -> Lora:
 
 @node(
     "lora.blocks",
+    title="LoRA by block",
     light=True,
     output="lora",
     aliases=("LoRA Block Weight", "LoraLoaderBlockWeight", "LBW", "block weight"),
@@ -92,7 +93,14 @@ def blocks(lora: Lora, **weights: float) -> Lora:
     return replace(lora, blocks=tuple(sorted({**dict(lora.blocks), **named}.items())))
 
 
-@node("lora.range", light=True, output="lora", aliases=("LoRA hook", "LoRA scheduling"), bypass={"lora": "lora"})
+@node(
+    "lora.range",
+    title="LoRA by step",
+    light=True,
+    output="lora",
+    aliases=("LoRA hook", "LoRA scheduling"),
+    bypass={"lora": "lora"},
+)
 def steps(
     lora: Lora,
     start: Annotated[float, Range(0, 1, 0.01)] = 0.0,
@@ -114,7 +122,15 @@ def steps(
     return replace(lora, start=start, end=end)
 
 
-@node("lora.apply", light=True, aliases=("LoraLoader",), facts=ALIKE, bypass=PASS, lints="nodes.lora:advice")
+@node(
+    "lora.apply",
+    title="Apply LoRA",
+    light=True,
+    aliases=("LoraLoader",),
+    facts=ALIKE,
+    bypass=PASS,
+    lints="nodes.lora:advice",
+)
 def apply(model: Denoiser, lora: Lora, strength: Strength = 1.0, text_encoder: TextEncoder | None = None) -> Applied:
     """A model with a LoRA on it; the strength 0 gives back the model itself, key and all.
 
@@ -129,6 +145,7 @@ def apply(model: Denoiser, lora: Lora, strength: Strength = 1.0, text_encoder: T
 
 @node(
     "lora.stack",
+    title="Stack LoRAs",
     light=True,
     aliases=("Lora Stacker", "Power Lora Loader"),
     facts=ALIKE,

@@ -21,6 +21,7 @@ UNETS = ("sd1", "sd2", "sdxl")
 
 @node(
     "model.sampling",
+    title="Model sampling",
     light=True,
     output="model",
     facts=ALIKE,
@@ -90,7 +91,15 @@ def sampling(
     return replace(model, prediction=told, training=plain(training))
 
 
-@node("model.freeu", light=True, facts=ALIKE, output="model", bypass={"model": "model"}, aliases=("FreeU", "FreeU_V2"))
+@node(
+    "model.freeu",
+    title="FreeU",
+    light=True,
+    facts=ALIKE,
+    output="model",
+    bypass={"model": "model"},
+    aliases=("FreeU", "FreeU_V2"),
+)
 def freeu(
     model: Denoiser,
     b1: Annotated[float, Range(0, 4, 0.01), Help("Backbone of the first up block; SDXL 1.3, SD 2 1.4.")] = 1.5,
@@ -114,6 +123,7 @@ def freeu(
 
 @node(
     "model.differential",
+    title="Differential diffusion",
     light=True,
     facts=ALIKE,
     output="model",

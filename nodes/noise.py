@@ -6,7 +6,7 @@ from engine.node import Seed, node
 from nodes.types import Noise
 
 
-@node("noise.make", light=True, output="noise", aliases=("RandomNoise", "DisableNoise"))
+@node("noise.make", title="Make noise", light=True, output="noise", aliases=("RandomNoise", "DisableNoise"))
 def make(seed: Seed = 0, single_stream: bool = False, off: bool = False) -> Noise:
     """The noise a picture starts from and, with ancestral samplers, gets in each step; drawn on the CPU.
 

@@ -20,6 +20,7 @@ Interval = Annotated[int, Range(2, 20, 1, soft=(2, 5))]
 
 @node(
     "numerics.precision",
+    title="Model precision",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -48,6 +49,7 @@ def precision(
 
 @node(
     "numerics.attention",
+    title="Attention kernel",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -68,6 +70,7 @@ def attention(
 
 @node(
     "numerics.channels_last",
+    title="Channels last",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -82,6 +85,7 @@ def channels_last(model: Denoiser) -> Denoiser:
 
 @node(
     "numerics.compile",
+    title="Compile model",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -100,6 +104,7 @@ def compile_blocks(
 
 @node(
     "numerics.deep_cache",
+    title="DeepCache",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -120,6 +125,7 @@ def deep_cache(
 
 @node(
     "numerics.first_block_cache",
+    title="First-block cache",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -144,6 +150,7 @@ def first_block_cache(
 
 @node(
     "numerics.taylor_seer",
+    title="TaylorSeer cache",
     light=True,
     output="model",
     bypass={"model": "model"},
@@ -165,6 +172,7 @@ def taylor_seer(
 
 @node(
     "numerics.pyramid_attention",
+    title="Pyramid attention (PAB)",
     light=True,
     output="model",
     bypass={"model": "model"},

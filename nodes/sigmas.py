@@ -37,7 +37,13 @@ def of(sampler: str, levels: list[float]) -> Schedule:
     return Schedule(sampler, "normal", len(levels) - 1, sigmas=tuple(levels))
 
 
-@node("schedule.sigmas", light=True, output="schedule", aliases=("ManualSigmas", "StringToSigmas", "custom sigmas"))
+@node(
+    "schedule.sigmas",
+    title="Manual sigmas",
+    light=True,
+    output="schedule",
+    aliases=("ManualSigmas", "StringToSigmas", "custom sigmas"),
+)
 def by_hand(
     sampler: Sampler = "euler",
     sigmas: Annotated[
@@ -58,6 +64,7 @@ def by_hand(
 
 @node(
     "schedule.curve",
+    title="Sigma curve",
     light=True,
     output="schedule",
     aliases=("KarrasScheduler", "ExponentialScheduler", "PolyexponentialScheduler"),
@@ -89,7 +96,13 @@ def curve(
     return of(sampler, [*levels, 0.0])
 
 
-@node("schedule.align_steps", light=True, output="schedule", aliases=("AlignYourStepsScheduler", "AYS"))
+@node(
+    "schedule.align_steps",
+    title="Align Your Steps schedule",
+    light=True,
+    output="schedule",
+    aliases=("AlignYourStepsScheduler", "AYS"),
+)
 def align_steps(
     sampler: Sampler = "dpmpp_2m",
     model: Literal["sd1", "sdxl"] = "sd1",

@@ -24,6 +24,7 @@ Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
 
 @node(
     "text.encode",
+    title="Encode prompt",
     output="conditioning",
     facts=[copy("encoder.text_layout", "conditioning.text_layout"), rule("nodes.text:prompt_facts")],
     fingerprint="nodes.text:prompt_files",
@@ -135,7 +136,9 @@ def prompt_advice(**inputs: Any) -> Iterator[Problem]:
         yield Problem("lint.editing", message, Where(socket="text"), Mend("use text.schedule"), severity="lint")
 
 
-@node("text.combine", light=True, output="conditioning", aliases=("ConditioningCombine",))
+@node(
+    "text.combine", title="Combine conditionings", light=True, output="conditioning", aliases=("ConditioningCombine",)
+)
 def combine(*conditionings: Conditioning) -> Conditioning:
     """Several prompts that act at once: their predictions are averaged, by weight, mask, area and range."""
     layouts = {str(facts_of(one)["text_layout"]) for one in conditionings if "text_layout" in facts_of(one)}
@@ -154,6 +157,7 @@ def combine(*conditionings: Conditioning) -> Conditioning:
 
 @node(
     "text.place",
+    title="Place conditioning",
     light=True,
     output="conditioning",
     aliases=(
@@ -193,6 +197,7 @@ def zero_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "text.zero",
+    title="Zero conditioning",
     output="conditioning",
     facts=[copy("conditioning.text_layout", "conditioning.text_layout"), rule("nodes.text:zero_facts")],
     aliases=("ConditioningZeroOut",),
@@ -214,6 +219,7 @@ def zero(conditioning: Conditioning) -> Conditioning:
 
 @node(
     "text.size",
+    title="SDXL size conditioning",
     light=True,
     output="conditioning",
     facts=[copy("conditioning.text_layout", "conditioning.text_layout")],

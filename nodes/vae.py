@@ -62,6 +62,7 @@ def _fitted(vae: VAE, width: int, height: int, fit: str) -> tuple[int, int]:
 
 @node(
     "vae.encode",
+    title="VAE encode",
     output="latent",
     facts=[rule("nodes.vae:encode_facts")],
     lints="nodes.vae:advice",
@@ -140,6 +141,7 @@ def encoded(
 
 @node(
     "vae.decode",
+    title="VAE decode",
     output="image",
     facts=[
         same("latent_space", "vae", "latent", why="each VAE reads only its own latents"),

@@ -1,6 +1,7 @@
 """The house rules: layers, words, sizes, and what a checkout may not carry."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -194,3 +195,10 @@ def test_what_does_not_run_a_model_starts_at_once(command, tmp_path):
         if seconds[-1] < 0.5:
             return
     assert min(seconds) < 0.5
+
+
+def test_the_title_of_every_node_is_its_own_and_in_the_words_of_the_field():
+    titles = [record["title"] for record in json.loads((ROOT / "nodes" / "nodes.json").read_text())["nodes"]]
+    assert len(titles) == len(set(titles)), "two nodes of one title cannot be told apart in the palette"
+    said = re.compile(r"\b(Vae|vae|Lora|lora|Cfg|cfg|Freeu|Ip adapter|Controlnet|controlnet|Sdxl)\b")
+    assert [title for title in titles if said.search(title)] == []

@@ -37,6 +37,7 @@ class Sampled(NamedTuple):
 
 @node(
     "denoise.sample",
+    title="Denoise",
     steps=active,
     stop=("stop_step", "leftover_noise"),
     batched="nodes.denoise.together",

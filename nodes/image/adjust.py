@@ -15,19 +15,19 @@ Share = Annotated[float, Range(0, 1, 0.01)]
 Radius = Annotated[float, Range(0.1, 200, 0.1, soft=(0.5, 20)), Help("Standard deviation in pixels.")]
 
 
-@node("image.invert", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageInvert"])
+@node("image.invert", title="Invert image", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageInvert"])
 def invert(image: Image) -> Image:
     """The negative: 1 - x."""
     return Image(1 - image.pixels)
 
 
-@node("image.blur", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageBlur"])
+@node("image.blur", title="Blur image", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageBlur"])
 def blur(image: Image, radius: Radius = 2.0) -> Image:
     """A Gaussian blur."""
     return Image(gaussian(image.pixels, radius).clamp(0, 1))
 
 
-@node("image.sharpen", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageSharpen"])
+@node("image.sharpen", title="Sharpen image", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageSharpen"])
 def sharpen(
     image: Image, amount: Annotated[float, Range(0, 5, 0.05, soft=(0, 2))] = 0.5, radius: Radius = 1.0
 ) -> Image:
@@ -35,7 +35,7 @@ def sharpen(
     return Image((image.pixels + amount * (image.pixels - gaussian(image.pixels, radius))).clamp(0, 1))
 
 
-@node("image.levels", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageLevels"])
+@node("image.levels", title="Levels", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageLevels"])
 def levels(
     image: Image,
     black: Annotated[Share, Help("This and below becomes black.")] = 0.0,
@@ -57,6 +57,7 @@ def levels(
 
 @node(
     "image.from_mask",
+    title="Mask to image",
     output="image",
     lane="cpu",
     facts=[copy(f"mask.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")],

@@ -32,6 +32,7 @@ def animate_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "image.save_animation",
+    title="Save animation",
     effect=True,
     lane="io",
     facts=[

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @node(
     "image.batch",
+    title="Batch images",
     output="image",
     lane="cpu",
     aliases=["ImageBatch", "BatchImagesNode", "ImageListToImageBatch", "RebatchImages"],
@@ -41,6 +42,7 @@ def batch(*images: Image) -> Image:
 
 @node(
     "image.pick",
+    title="Pick from batch",
     output="image",
     lane="cpu",
     facts=[copy("image.width", "image.width"), copy("image.height", "image.height"), copy("count", "image.batch")],
@@ -59,6 +61,7 @@ def pick(
 
 @node(
     "image.repeat",
+    title="Repeat image",
     output="image",
     lane="cpu",
     facts=[copy("image.width", "image.width"), copy("image.height", "image.height")],
@@ -71,7 +74,7 @@ def repeat(image: Image, times: Annotated[int, Range(1, 4096, 1, soft=(1, 16))] 
     return Image(image.pixels.repeat(times, 1, 1, 1))
 
 
-@node("image.split", output="images", lane="cpu", aliases=["ImageBatchToImageList", "unbatch"])
+@node("image.split", title="Split batch", output="images", lane="cpu", aliases=["ImageBatchToImageList", "unbatch"])
 def split(image: Image) -> list[Image]:
     """A batch as a list of single pictures, so that `map` can go over them."""
     return [Image(item[None].clone()) for item in image.pixels]
@@ -79,6 +82,7 @@ def split(image: Image) -> list[Image]:
 
 @node(
     "image.preview",
+    title="Preview image",
     output="image",
     target=True,
     lane="io",
@@ -91,7 +95,13 @@ def preview(run: Run, image: Image) -> Image:
     return image
 
 
-@node("image.stitch", output="image", lane="cpu", aliases=["ImageStitch", "side by side", "ImageConcanate", "compare"])
+@node(
+    "image.stitch",
+    title="Stitch images",
+    output="image",
+    lane="cpu",
+    aliases=["ImageStitch", "side by side", "ImageConcanate", "compare"],
+)
 def stitch(
     *images: Image,
     direction: Literal["right", "down"] = "right",
@@ -134,7 +144,13 @@ def _matched(pixels: torch.Tensor, axis: int, goal: int) -> torch.Tensor:
     return resample(pixels, width, height, "lanczos")
 
 
-@node("image.grid", output="image", lane="cpu", aliases=["ImageGrid", "contact sheet", "XY plot", "X/Y/Z"])
+@node(
+    "image.grid",
+    title="Image grid",
+    output="image",
+    lane="cpu",
+    aliases=["ImageGrid", "contact sheet", "XY plot", "X/Y/Z"],
+)
 def grid(
     *images: Image,
     columns: Annotated[int, Range(0, 256, 1), Help("0: as many as there are column labels, or about square.")] = 0,

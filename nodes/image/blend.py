@@ -48,6 +48,7 @@ Mode = Literal[
 
 @node(
     "image.blend",
+    title="Blend images",
     output="image",
     lane="cpu",
     facts=[same("width", "image", "other", "mask"), same("height", "image", "other", "mask"), *SAME_SIZE],
@@ -211,6 +212,7 @@ _WHOLE: Mapping[str, Formula] = {
 
 @node(
     "image.composite",
+    title="Composite images",
     output="image",
     lane="cpu",
     facts=[*SAME_SIZE, same("width", "other", "mask"), same("height", "other", "mask")],
@@ -259,6 +261,7 @@ def _batches(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, t
 
 @node(
     "image.over",
+    title="Image over colour",
     output="image",
     lane="cpu",
     facts=[same("width", "image", "mask"), same("height", "image", "mask"), *SAME_SIZE],

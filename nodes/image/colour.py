@@ -67,6 +67,7 @@ def from_lab(lab: torch.Tensor) -> torch.Tensor:
 
 @node(
     "image.adjust",
+    title="Adjust colours",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -117,6 +118,7 @@ def _hue_matrix(degrees: float) -> list[list[float]]:
 
 @node(
     "image.match_colour",
+    title="Match colours",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -178,14 +180,20 @@ class Channels(NamedTuple):
     blue: Mask
 
 
-@node("image.channels", lane="cpu", aliases=["split channels", "Image Select Channel"])
+@node("image.channels", title="Split channels", lane="cpu", aliases=["split channels", "Image Select Channel"])
 def channels(image: Image) -> Channels:
     """Red, green and blue as a mask each, float32 [batch, height, width]."""
     red, green, blue = (channel.contiguous() for channel in image.pixels.unbind(-1))
     return Channels(Mask(red), Mask(green), Mask(blue))
 
 
-@node("image.from_channels", output="image", lane="cpu", aliases=["merge channels", "combine channels"])
+@node(
+    "image.from_channels",
+    title="Join channels",
+    output="image",
+    lane="cpu",
+    aliases=["merge channels", "combine channels"],
+)
 def from_channels(red: Mask, green: Mask, blue: Mask) -> Image:
     """A picture from three masks of one size."""
     import torch
@@ -197,7 +205,14 @@ def from_channels(red: Mask, green: Mask, blue: Mask) -> Image:
     return Image(torch.stack([one.to(planes[0]) for one in planes], -1))
 
 
-@node("image.grey", output="image", lane="cpu", facts=SAME_SIZE, aliases=["grayscale", "luminance", "desaturate"])
+@node(
+    "image.grey",
+    title="Greyscale",
+    output="image",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["grayscale", "luminance", "desaturate"],
+)
 def grey(image: Image, how: Literal["luma", "lightness", "average", "maximum"] = "luma") -> Image:
     """Without colour: Rec. 709 luma, the lightness L* of Lab, the mean of the channels, or the largest of them."""
     x = image.pixels
@@ -210,7 +225,14 @@ def grey(image: Image, how: Literal["luma", "lightness", "average", "maximum"] =
     return Image(plane.clamp(0, 1).repeat(1, 1, 1, 3))
 
 
-@node("image.quantize", output="image", lane="cpu", facts=SAME_SIZE, aliases=["ImageQuantize", "posterize", "palette"])
+@node(
+    "image.quantize",
+    title="Reduce colours",
+    output="image",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["ImageQuantize", "posterize", "palette"],
+)
 def quantize(
     image: Image,
     colours: Annotated[int, Range(2, 256, 1, soft=(2, 64))] = 16,

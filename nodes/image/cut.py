@@ -28,7 +28,7 @@ class Pieces(NamedTuple):
     overlap: int
 
 
-@node("image.tiles", lane="cpu", aliases=["SplitImageToTileList", "TileSplit", "Image Tile"])
+@node("image.tiles", title="Cut into tiles", lane="cpu", aliases=["SplitImageToTileList", "TileSplit", "Image Tile"])
 def tiles(image: Image, tile: TileSize = 512, overlap: Overlap = 64) -> Pieces:
     """Cut a picture into tiles of one size that share an overlap, for a `map`; the last ones move back inside.
 
@@ -40,7 +40,13 @@ def tiles(image: Image, tile: TileSize = 512, overlap: Overlap = 64) -> Pieces:
     return Pieces(pieces, int(width), int(height), tile, overlap)
 
 
-@node("image.join_tiles", output="image", lane="cpu", aliases=["ImageMergeTileList", "TileMerge", "Untile"])
+@node(
+    "image.join_tiles",
+    title="Join tiles",
+    output="image",
+    lane="cpu",
+    aliases=["ImageMergeTileList", "TileMerge", "Untile"],
+)
 def join_tiles(
     images: list[Image],
     width: Annotated[int, Range(1, 65_536, 1), Help("Of the picture that was cut, in pixels.")],
@@ -77,6 +83,7 @@ def join_tiles(
 
 @node(
     "image.morphology",
+    title="Morphology",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,

@@ -20,7 +20,14 @@ SAME_SIZE = [copy(f"image.{fact}", f"image.{fact}") for fact in ("width", "heigh
 Place = Literal["top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right"]
 
 
-@node("image.solid", output="image", lane="cpu", facts=NEW_SIZE, aliases=["EmptyImage", "solid colour"])
+@node(
+    "image.solid",
+    title="Solid image",
+    output="image",
+    lane="cpu",
+    facts=NEW_SIZE,
+    aliases=["EmptyImage", "solid colour"],
+)
 def solid(
     width: Size = 512, height: Size = 512, colour: Colour = BLACK, batch: Annotated[int, Range(1, 4096, 1)] = 1
 ) -> Image:
@@ -34,6 +41,7 @@ def solid(
 
 @node(
     "image.gradient",
+    title="Gradient image",
     output="image",
     lane="cpu",
     facts=[copy("width", "image.width"), copy("height", "image.height")],
@@ -60,7 +68,12 @@ def gradient(
 
 
 @node(
-    "image.text", output="image", lane="cpu", facts=SAME_SIZE, aliases=["draw text", "watermark", "AddText", "caption"]
+    "image.text",
+    title="Draw text",
+    output="image",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["draw text", "watermark", "AddText", "caption"],
 )
 def text(
     image: Image,
@@ -140,6 +153,7 @@ def broken(text: str, width: int, font: Any, stroke: int = 0) -> list[str]:
 
 @node(
     "image.noise",
+    title="Add grain",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,

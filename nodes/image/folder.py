@@ -77,6 +77,7 @@ def names_there(**inputs: Any) -> list[str]:
 
 @node(
     "image.names",
+    title="List image files",
     output="names",
     lane="io",
     fingerprint=names_there,
@@ -103,6 +104,7 @@ class Many(NamedTuple):
 
 @node(
     "image.load_folder",
+    title="Load image folder",
     lane="io",
     fingerprint=there,
     aliases=[
@@ -166,7 +168,7 @@ class Frames(NamedTuple):
     fps: float
 
 
-@node("image.load_animation", lane="io", aliases=["VHS_LoadVideo", "LoadAnimation", "load gif"])
+@node("image.load_animation", title="Load animation", lane="io", aliases=["VHS_LoadVideo", "LoadAnimation", "load gif"])
 def load_animation(
     run: Run,
     name: Annotated[str, File("input")],
@@ -212,7 +214,12 @@ class Told(NamedTuple):
     text: str
 
 
-@node("image.parameters", lane="io", aliases=["Image Metadata", "SDPromptReader", "PNG info", "read metadata"])
+@node(
+    "image.parameters",
+    title="Read saved parameters",
+    lane="io",
+    aliases=["Image Metadata", "SDPromptReader", "PNG info", "read metadata"],
+)
 def read_parameters(name: Annotated[str, File("input")]) -> Told:
     """How a picture was made, as far as its file says: prompt, negative prompt, seed, steps, cfg, sampler, model.
 

@@ -45,6 +45,7 @@ def load_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "image.load",
+    title="Load image",
     lane="io",
     facts=[rule("nodes.image.load:load_facts")],
     aliases=["LoadImage", "LoadImageOutput", "SplitImageWithAlpha"],

@@ -82,6 +82,7 @@ def save_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "image.save",
+    title="Save image",
     effect=True,
     lane="io",
     facts=[

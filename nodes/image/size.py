@@ -56,6 +56,7 @@ def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "image.resize",
+    title="Resize image",
     output="image",
     lane="cpu",
     facts=[rule("nodes.image.size:resize_facts")],
@@ -97,6 +98,7 @@ def resize_to_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "image.resize_to",
+    title="Resize image by side",
     output="image",
     lane="cpu",
     facts=[rule("nodes.image.size:resize_to_facts")],
@@ -116,7 +118,7 @@ def resize_to(
     return Image(resample(image.pixels, across, down, method))
 
 
-@node("image.scale", output="image", lane="cpu", aliases=["ImageScaleBy"])
+@node("image.scale", title="Scale image", output="image", lane="cpu", aliases=["ImageScaleBy"])
 def scale(
     image: Image, factor: Annotated[float, Range(0.01, 16, 0.05, soft=(0.25, 4))] = 2.0, method: Method = "lanczos"
 ) -> Image:
@@ -143,6 +145,7 @@ def _centred(pixels: torch.Tensor, width: int, height: int, value: float) -> tor
 
 @node(
     "image.crop",
+    title="Crop image",
     output="image",
     lane="cpu",
     facts=[copy("width", "image.width"), copy("height", "image.height"), copy("image.batch", "image.batch")],
@@ -160,7 +163,7 @@ def crop(image: Image, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: 
     return Image(image.pixels[:, y : y + height, x : x + width].contiguous())
 
 
-@node("image.pad", lane="cpu", aliases=["ImagePadForOutpaint", "outpainting"])
+@node("image.pad", title="Pad image", lane="cpu", aliases=["ImagePadForOutpaint", "outpainting"])
 def pad(
     image: Image,
     left: Pixels = 0,
@@ -209,6 +212,7 @@ def _mirrored(first: int, last: int, length: int) -> torch.Tensor:
 
 @node(
     "image.flip",
+    title="Flip image",
     output="image",
     lane="cpu",
     facts=[copy(f"image.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")],
@@ -219,13 +223,13 @@ def flip(image: Image, direction: Literal["horizontal", "vertical"] = "horizonta
     return Image(image.pixels.flip(2 if direction == "horizontal" else 1))
 
 
-@node("image.rotate", output="image", lane="cpu", aliases=["ImageRotate"])
+@node("image.rotate", title="Rotate image", output="image", lane="cpu", aliases=["ImageRotate"])
 def rotate(image: Image, degrees: Literal[90, 180, 270] = 90) -> Image:
     """Turned clockwise, without resampling."""
     return Image(image.pixels.rot90(-degrees // 90, (1, 2)).contiguous())
 
 
-@node("image.size", lane="cpu", cutoff=True, aliases=["GetImageSize"])
+@node("image.size", title="Image size", lane="cpu", cutoff=True, aliases=["GetImageSize"])
 def size(image: Image) -> Measures:
     """Width and height in pixels, and the number of pictures."""
     batch, height, width = image.pixels.shape[:3]

@@ -37,6 +37,7 @@ def crop_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "inpaint.crop",
+    title="Crop for inpainting",
     lane="cpu",
     facts=[same("width", "image", "mask"), same("height", "image", "mask"), rule("nodes.inpaint.crop:crop_facts")],
     aliases=["InpaintCrop", "InpaintCropImproved", "MaskedAreaCrop", "inpaint only masked"],
@@ -75,6 +76,7 @@ def crop(
 
 @node(
     "inpaint.stitch",
+    title="Stitch inpainted crop",
     output="image",
     lane="cpu",
     facts=[copy("stitch.width", "image.width"), copy("stitch.height", "image.height")],

@@ -22,6 +22,7 @@ AGREE = [same("width", "image", "mask"), same("height", "image", "mask")]
 
 @node(
     "inpaint.encode",
+    title="Encode for inpainting",
     output="latent",
     facts=[*AGREE, rule("nodes.vae:encode_facts")],
     aliases=["VAEEncodeForInpaint", "inpainting"],
@@ -56,6 +57,7 @@ def condition_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "inpaint.condition",
+    title="Inpaint model conditioning",
     output="latent",
     facts=[*AGREE, rule("nodes.inpaint.encode:condition_facts")],
     aliases=["InpaintModelConditioning", "9 channels", "inpainting model"],
@@ -99,6 +101,7 @@ def wiped(pixels: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
 
 @node(
     "inpaint.fill",
+    title="Fill masked area",
     output="image",
     lane="cpu",
     facts=[*AGREE, *(copy(f"image.{fact}", f"image.{fact}") for fact in ("width", "height", "batch"))],

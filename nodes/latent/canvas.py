@@ -60,6 +60,7 @@ def empty_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "latent.empty",
+    title="Empty latent",
     output="latent",
     lane="cpu",
     facts=[rule("nodes.latent.canvas:empty_facts")],
@@ -78,7 +79,13 @@ def empty_latent(model: Denoiser, width: Size = 512, height: Size = 512, batch: 
     return Latent(torch.zeros(batch, model.space.channels, height // factor, width // factor), model.space)
 
 
-@node("latent.batch", output="latent", lane="cpu", aliases=["LatentBatch", "BatchLatentsNode", "RebatchLatents"])
+@node(
+    "latent.batch",
+    title="Batch latents",
+    output="latent",
+    lane="cpu",
+    aliases=["LatentBatch", "BatchLatentsNode", "RebatchLatents"],
+)
 def batch_latents(*latents: Latent) -> Latent:
     """One latent whose batch holds all items in order; they must share latent space and size.
 
@@ -139,6 +146,7 @@ def _per_item(one: torch.Tensor, batch: int) -> torch.Tensor:
 
 @node(
     "latent.pick",
+    title="Pick latent from batch",
     output="latent",
     lane="cpu",
     facts=[
@@ -195,6 +203,7 @@ def same_leftover(first: Latent, second: Latent, socket: str) -> None:
 
 @node(
     "latent.set_mask",
+    title="Set noise mask",
     output="latent",
     lane="cpu",
     facts=[

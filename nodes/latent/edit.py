@@ -38,6 +38,7 @@ def check_alike(latent: Latent, other: Latent, *, sizes: bool = True) -> None:
 
 @node(
     "latent.repeat",
+    title="Repeat latent",
     output="latent",
     lane="cpu",
     facts=[copy(f"latent.{fact}", f"latent.{fact}") for fact in ("latent_space", "width", "height")],
@@ -57,6 +58,7 @@ def repeat(latent: Latent, times: Annotated[int, Range(1, 4096, 1, soft=(1, 16))
 
 @node(
     "latent.blend",
+    title="Blend latents",
     output="latent",
     lane="cpu",
     facts=[*ALIKE, same("width", "latent", "other"), same("height", "latent", "other"), *SAME],
@@ -100,6 +102,7 @@ def slerp(first: torch.Tensor, second: torch.Tensor, amount: torch.Tensor | floa
 
 @node(
     "latent.math",
+    title="Latent math",
     output="latent",
     lane="cpu",
     facts=[*ALIKE, *SAME],
@@ -121,6 +124,7 @@ def calculate(
 
 @node(
     "latent.composite",
+    title="Composite latents",
     output="latent",
     lane="cpu",
     facts=[*ALIKE, *SAME],
@@ -173,14 +177,14 @@ def _faded(above: torch.Tensor, below: torch.Tensor, left: int, top: int, reach:
     return (down[:, None] * across[None])[None, None]
 
 
-@node("latent.flip", output="latent", lane="cpu", facts=SAME, aliases=["LatentFlip"])
+@node("latent.flip", title="Flip latent", output="latent", lane="cpu", facts=SAME, aliases=["LatentFlip"])
 def flip(latent: Latent, direction: Literal["horizontal", "vertical"] = "horizontal") -> Latent:
     """Mirrored left to right, or top to bottom; noise mask and all."""
     axis = -1 if direction == "horizontal" else -2
     return _each(latent, lambda one: one.flip(axis))
 
 
-@node("latent.rotate", output="latent", lane="cpu", aliases=["LatentRotate"])
+@node("latent.rotate", title="Rotate latent", output="latent", lane="cpu", aliases=["LatentRotate"])
 def rotate(latent: Latent, degrees: Literal[90, 180, 270] = 90) -> Latent:
     """Turned clockwise, in whole cells."""
     return _each(latent, lambda one: one.rot90(-degrees // 90, (-2, -1)).contiguous())
@@ -198,6 +202,7 @@ def _each(latent: Latent, change: Any) -> Latent:
 
 @node(
     "latent.crop",
+    title="Crop latent",
     output="latent",
     lane="cpu",
     facts=[
@@ -233,6 +238,7 @@ def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "latent.resize",
+    title="Resize latent",
     output="latent",
     lane="cpu",
     facts=[rule("nodes.latent.edit:resize_facts")],
@@ -271,6 +277,7 @@ def scaled_cells(latent: Latent, factor: float) -> tuple[int, int]:
 
 @node(
     "latent.scale",
+    title="Scale latent",
     output="latent",
     lane="cpu",
     facts=[rule("nodes.latent.edit:scale_facts")],
@@ -329,7 +336,14 @@ def _bislerp(samples: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     return samples
 
 
-@node("latent.clear_mask", output="latent", lane="cpu", facts=SAME, aliases=["RemoveNoiseMask", "LatentRemoveMask"])
+@node(
+    "latent.clear_mask",
+    title="Clear noise mask",
+    output="latent",
+    lane="cpu",
+    facts=SAME,
+    aliases=["RemoveNoiseMask", "LatentRemoveMask"],
+)
 def clear_mask(latent: Latent) -> Latent:
     """Without its noise mask: it may change everywhere again, for a last pass over an inpainted picture."""
     return replace(latent, noise_mask=None, beside=None)

@@ -32,6 +32,7 @@ def save_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "latent.save",
+    title="Save latent",
     effect=True,
     lane="io",
     facts=[
@@ -55,7 +56,7 @@ def save(run: Run, latent: Latent, name: Annotated[str, Unkeyed] = "%title%") ->
     return Saved(latent, [naming.write_new(places.current().output, naming.expand(name, known), ENDING, data)])
 
 
-@node("latent.load", output="latent", lane="io", aliases=["LoadLatent"])
+@node("latent.load", title="Load latent", output="latent", lane="io", aliases=["LoadLatent"])
 def load(name: Annotated[str, File("input")]) -> Latent:
     """A latent that `latent.save` wrote, from the input folder."""
     from safetensors import SafetensorError, safe_open

@@ -35,6 +35,7 @@ class Sides(NamedTuple):
 
 @node(
     "latent.size",
+    title="Picture size",
     light=True,
     aliases=[
         "SDXLEmptyLatentSizePicker+",

@@ -18,13 +18,20 @@ Level = Annotated[float, Range(0, 1, 0.01)]
 Pixels = Annotated[int, Range(0, 16_384, 1)]
 
 
-@node("mask.invert", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["InvertMask"])
+@node("mask.invert", title="Invert mask", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["InvertMask"])
 def invert(mask: Mask) -> Mask:
     """1 - x: what was kept changes, and the other way round."""
     return Mask(1 - mask.alpha)
 
 
-@node("mask.grow", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["GrowMask", "expand mask", "dilate", "erode"])
+@node(
+    "mask.grow",
+    title="Grow mask",
+    output="mask",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["GrowMask", "expand mask", "dilate", "erode"],
+)
 def grow(
     mask: Mask,
     pixels: Annotated[int, Range(-512, 512, 1, soft=(-64, 64)), Help("Negative shrinks.")] = 8,
@@ -75,7 +82,14 @@ def _round(alpha: torch.Tensor, pixels: int) -> torch.Tensor:
     return grown if pixels > 0 else 1 - grown
 
 
-@node("mask.feather", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["FeatherMask", "MaskBlur", "blur mask"])
+@node(
+    "mask.feather",
+    title="Feather mask",
+    output="mask",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["FeatherMask", "MaskBlur", "blur mask"],
+)
 def feather(
     mask: Mask, radius: Annotated[float, Range(0.1, 200, 0.1, soft=(1, 32)), Help("Standard deviation, pixels.")] = 4.0
 ) -> Mask:
@@ -83,7 +97,14 @@ def feather(
     return Mask(gaussian(mask.alpha[..., None], radius)[..., 0].clamp(0, 1))
 
 
-@node("mask.fade", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["FeatherMask edges", "fade border"])
+@node(
+    "mask.fade",
+    title="Fade mask edges",
+    output="mask",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["FeatherMask edges", "fade border"],
+)
 def fade(mask: Mask, left: Pixels = 0, top: Pixels = 0, right: Pixels = 0, bottom: Pixels = 0) -> Mask:
     """Fade to 0 towards the picture's sides, over so many pixels each."""
     import torch
@@ -99,13 +120,27 @@ def fade(mask: Mask, left: Pixels = 0, top: Pixels = 0, right: Pixels = 0, botto
     return Mask(mask.alpha * down[:, None] * across[None])
 
 
-@node("mask.threshold", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["ThresholdMask", "binarize"])
+@node(
+    "mask.threshold",
+    title="Mask threshold",
+    output="mask",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["ThresholdMask", "binarize"],
+)
 def threshold(mask: Mask, level: Level = 0.5) -> Mask:
     """1 where the mask is above the level, else 0."""
     return Mask((mask.alpha > level).float())
 
 
-@node("mask.levels", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["RemapMaskRange", "MaskLevels"])
+@node(
+    "mask.levels",
+    title="Mask levels",
+    output="mask",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["RemapMaskRange", "MaskLevels"],
+)
 def levels(
     mask: Mask,
     low: Annotated[Level, Help("This and below becomes 0.")] = 0.0,
@@ -120,6 +155,7 @@ def levels(
 
 @node(
     "mask.combine",
+    title="Combine masks",
     output="mask",
     lane="cpu",
     facts=[same("width", "mask", "other"), same("height", "mask", "other"), *SAME_SIZE],
@@ -150,7 +186,7 @@ def combine(
     return Mask(found.clamp(0, 1))
 
 
-@node("mask.fill_holes", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["MaskFillHoles"])
+@node("mask.fill_holes", title="Fill mask holes", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["MaskFillHoles"])
 def fill_holes(mask: Mask, level: Annotated[Level, Help("Above it counts as inside.")] = 0.5) -> Mask:
     """Close what is surrounded: 1 wherever no way leads to the picture's side without crossing the mask."""
     import numpy as np
@@ -163,7 +199,14 @@ def fill_holes(mask: Mask, level: Annotated[Level, Help("Above it counts as insi
     return Mask(torch.where(inside, 1.0, mask.alpha))
 
 
-@node("mask.clean", output="mask", lane="cpu", facts=SAME_SIZE, aliases=["MaskRemoveSmall", "remove specks", "islands"])
+@node(
+    "mask.clean",
+    title="Clean mask",
+    output="mask",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["MaskRemoveSmall", "remove specks", "islands"],
+)
 def clean(
     mask: Mask,
     smallest: Annotated[int, Range(0, 2**24, 1, soft=(0, 4096)), Help("Islands of fewer pixels go.")] = 64,
@@ -195,7 +238,7 @@ class Bounds(NamedTuple):
     height: int
 
 
-@node("mask.box", lane="cpu", aliases=["MaskToRegion", "bounding box", "MasksToBBox"])
+@node("mask.box", title="Mask bounding box", lane="cpu", aliases=["MaskToRegion", "bounding box", "MasksToBBox"])
 def box(
     mask: Mask,
     padding: Annotated[int, Range(0, 4096, 1, soft=(0, 256)), Help("Pixels around it, within the picture.")] = 0,
@@ -218,6 +261,7 @@ def box(
 
 @node(
     "mask.crop",
+    title="Crop mask",
     output="mask",
     lane="cpu",
     facts=[copy("width", "mask.width"), copy("height", "mask.height"), copy("mask.batch", "mask.batch")],
@@ -235,7 +279,13 @@ def crop(mask: Mask, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: Si
     return Mask(mask.alpha[:, y : y + height, x : x + width].contiguous())
 
 
-@node("mask.batch", output="mask", lane="cpu", aliases=["MaskBatch", "BatchMasksNode", "MaskListToMaskBatch"])
+@node(
+    "mask.batch",
+    title="Batch masks",
+    output="mask",
+    lane="cpu",
+    aliases=["MaskBatch", "BatchMasksNode", "MaskListToMaskBatch"],
+)
 def batch(*masks: Mask) -> Mask:
     """One value whose batch holds all masks in order; they must have one size."""
     import torch
@@ -252,7 +302,7 @@ def batch(*masks: Mask) -> Mask:
     return Mask(torch.cat([one.alpha.to(first) for one in masks]))
 
 
-@node("mask.pick", output="mask", lane="cpu", aliases=["MaskFromBatch"])
+@node("mask.pick", title="Pick mask from batch", output="mask", lane="cpu", aliases=["MaskFromBatch"])
 def pick(
     mask: Mask, index: Annotated[int, Range(0, 4095, 1)] = 0, count: Annotated[int, Range(1, 4096, 1)] = 1
 ) -> Mask:
@@ -267,6 +317,7 @@ def pick(
 
 @node(
     "mask.show",
+    title="Show mask on image",
     output="image",
     lane="cpu",
     facts=[same("width", "image", "mask"), same("height", "image", "mask")],

@@ -22,7 +22,7 @@ WholeWidth = Annotated[Size, Help("Of the whole mask, in pixels.")]
 Share = Annotated[float, Range(0, 1, 0.01), Help("As a fraction of the mask's side.")]
 
 
-@node("mask.solid", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["SolidMask"])
+@node("mask.solid", title="Solid mask", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["SolidMask"])
 def solid(width: Size = 512, height: Size = 512, value: Level = 1.0) -> Mask:
     """The same value everywhere."""
     import torch
@@ -51,6 +51,7 @@ def _check_rectangle(width: int, height: int, left: int, top: int, right: int, b
 
 @node(
     "mask.rectangle",
+    title="Rectangle mask",
     output="mask",
     lane="cpu",
     facts=[rule("nodes.mask.make:rectangle_facts"), *NEW_SIZE],
@@ -74,7 +75,12 @@ def rectangle(
 
 
 @node(
-    "mask.ellipse", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["CircleMask", "CreateShapeMask", "round mask"]
+    "mask.ellipse",
+    title="Ellipse mask",
+    output="mask",
+    lane="cpu",
+    facts=NEW_SIZE,
+    aliases=["CircleMask", "CreateShapeMask", "round mask"],
 )
 def ellipse(
     width: WholeWidth = 512,
@@ -94,7 +100,7 @@ def ellipse(
     return Mask(((1 - far) * min(a, b) + 0.5).clamp(0, 1)[None])
 
 
-@node("mask.polygon", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["lasso"])
+@node("mask.polygon", title="Polygon mask", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["lasso"])
 def polygon(
     width: WholeWidth = 512,
     height: WholeWidth = 512,
@@ -121,7 +127,14 @@ def polygon(
     return Mask(torch.from_numpy(levels)[None])
 
 
-@node("mask.gradient", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["CreateGradientMask", "linear mask"])
+@node(
+    "mask.gradient",
+    title="Gradient mask",
+    output="mask",
+    lane="cpu",
+    facts=NEW_SIZE,
+    aliases=["CreateGradientMask", "linear mask"],
+)
 def gradient(
     width: WholeWidth = 512,
     height: WholeWidth = 512,
@@ -144,7 +157,7 @@ def gradient(
     return Mask(((at - start) / (end - start)).clamp(0, 1)[None])
 
 
-@node("mask.from_image", output="mask", lane="cpu", facts=OF_IMAGE, aliases=["ImageToMask"])
+@node("mask.from_image", title="Image to mask", output="mask", lane="cpu", facts=OF_IMAGE, aliases=["ImageToMask"])
 def from_image(image: Image, channel: Literal["luma", "red", "green", "blue"] = "luma") -> Mask:
     """A colour channel, or the brightness (Rec. 709), as a mask: white = change this."""
     if channel == "luma":
@@ -154,6 +167,7 @@ def from_image(image: Image, channel: Literal["luma", "red", "green", "blue"] = 
 
 @node(
     "mask.from_colour",
+    title="Mask from colour",
     output="mask",
     lane="cpu",
     facts=OF_IMAGE,
@@ -173,7 +187,14 @@ def from_colour(
     return Mask((1 - (far - tolerance) / softness).clamp(0, 1))
 
 
-@node("mask.from_range", output="mask", lane="cpu", facts=OF_IMAGE, aliases=["luminance mask", "MaskFromRGBCMYBW"])
+@node(
+    "mask.from_range",
+    title="Mask from value range",
+    output="mask",
+    lane="cpu",
+    facts=OF_IMAGE,
+    aliases=["luminance mask", "MaskFromRGBCMYBW"],
+)
 def from_range(
     image: Image,
     low: Level = 0.25,
@@ -201,7 +222,14 @@ def file_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     return {"mask": found["mask"]} if "mask" in found else {}
 
 
-@node("mask.load", output="mask", lane="io", facts=[rule("nodes.mask.make:file_facts")], aliases=["LoadImageMask"])
+@node(
+    "mask.load",
+    title="Load mask",
+    output="mask",
+    lane="io",
+    facts=[rule("nodes.mask.make:file_facts")],
+    aliases=["LoadImageMask"],
+)
 def load(
     name: Annotated[str, File("input")],
     channel: Annotated[
@@ -218,7 +246,7 @@ def load(
     return from_image(Image(torch.from_numpy(colours)[None]), channel)
 
 
-@node("mask.resize", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["ResizeMask"])
+@node("mask.resize", title="Resize mask", output="mask", lane="cpu", facts=NEW_SIZE, aliases=["ResizeMask"])
 def resize(mask: Mask, width: Size = 512, height: Size = 512, method: Method = "bilinear") -> Mask:
     """Another size in pixels."""
     return Mask(resample(mask.alpha[..., None], width, height, method)[..., 0].contiguous())

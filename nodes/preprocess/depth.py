@@ -78,6 +78,7 @@ def estimator(name: str) -> tuple[Estimator, Mapping[str, Any]]:
 
 @node(
     "preprocess.depth",
+    title="Depth map",
     output="image",
     facts=SAME_SIZE,
     aliases=[

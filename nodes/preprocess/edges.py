@@ -49,7 +49,14 @@ def as_image(lines: torch.Tensor) -> Image:
     return Image(lines.clamp(0, 1)[..., None].repeat(1, 1, 1, 3))
 
 
-@node("preprocess.canny", output="image", lane="cpu", facts=SAME_SIZE, aliases=["Canny", "CannyEdgePreprocessor"])
+@node(
+    "preprocess.canny",
+    title="Canny edges",
+    output="image",
+    lane="cpu",
+    facts=SAME_SIZE,
+    aliases=["Canny", "CannyEdgePreprocessor"],
+)
 def canny(
     image: Image,
     low: Annotated[Level, Help("A weaker edge than this is none; 0.1 is 100 of other tools' 1020.")] = 0.1,
@@ -120,6 +127,7 @@ def soft(pixels: torch.Tensor, scales: tuple[float, ...] = (1.0, 2.0, 4.0)) -> t
 
 @node(
     "preprocess.soft_edge",
+    title="Soft edges",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -142,6 +150,7 @@ def soft_edge(
 
 @node(
     "preprocess.line",
+    title="Line art",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -163,6 +172,7 @@ def line(
 
 @node(
     "preprocess.scribble",
+    title="Scribble",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,

@@ -20,6 +20,7 @@ Level = Annotated[float, Range(0, 1, 0.01)]
 
 @node(
     "preprocess.tile",
+    title="Tile (blurred copy)",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -39,6 +40,7 @@ def tile(
 
 @node(
     "preprocess.colour_grid",
+    title="Colour grid",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -55,6 +57,7 @@ def colour_grid(
 
 @node(
     "preprocess.luminance",
+    title="Luminance",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -73,6 +76,7 @@ def luminance(
 
 @node(
     "preprocess.threshold",
+    title="Black and white",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -108,6 +112,7 @@ def _otsu(grey: torch.Tensor) -> torch.Tensor:
 
 @node(
     "preprocess.shuffle",
+    title="Shuffle content",
     output="image",
     lane="cpu",
     facts=SAME_SIZE,
@@ -138,6 +143,7 @@ def shuffle(
 
 @node(
     "preprocess.normals",
+    title="Normal map",
     output="image",
     lane="cpu",
     facts=[copy(f"depth.{fact}", f"image.{fact}") for fact in ("width", "height", "batch")],

@@ -20,6 +20,7 @@ def files(**inputs: Any) -> list[tuple[str, str]]:
 
 @node(
     "prompt.resolve",
+    title="Resolve prompt",
     light=True,
     output="text",
     fingerprint=files,
@@ -44,6 +45,7 @@ def resolve(text: Annotated[str, Multiline(prompt=True)] = "", seed: Seed = 0) -
 
 @node(
     "prompt.combinations",
+    title="Prompt combinations",
     light=True,
     output="texts",
     fingerprint=files,

@@ -50,6 +50,7 @@ __all__ = [
 
 @node(
     "schedule.make",
+    title="Make schedule",
     light=True,
     output="schedule",
     aliases=(
@@ -89,7 +90,12 @@ class Halves(NamedTuple):
     low: Schedule
 
 
-@node("schedule.split", light=True, aliases=("SplitSigmas", "SplitSigmasDenoise", "two passes", "refiner"))
+@node(
+    "schedule.split",
+    title="Split schedule",
+    light=True,
+    aliases=("SplitSigmas", "SplitSigmasDenoise", "two passes", "refiner"),
+)
 def split(
     schedule: Schedule,
     step: Annotated[int, Range(1, 10_000, 1, soft=(1, 50)), Help("How many steps come before the cut.")] = 10,

@@ -26,7 +26,13 @@ Factor = Annotated[
 ]
 
 
-@node("load.upscaler", light=True, output="upscaler", aliases=["UpscaleModelLoader", "ESRGAN", "spandrel"])
+@node(
+    "load.upscaler",
+    title="Load upscaler",
+    light=True,
+    output="upscaler",
+    aliases=["UpscaleModelLoader", "ESRGAN", "spandrel"],
+)
 def load_upscaler(upscaler: Annotated[str, Model("upscale_models")]) -> Upscaler:
     """A network that makes pictures larger: ESRGAN or Real-ESRGAN as .safetensors, or a folder of Swin2SR.
 
@@ -51,6 +57,7 @@ def facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "upscale.model",
+    title="Upscale with model",
     output="image",
     facts=[rule("nodes.upscale.model:facts")],
     aliases=["ImageUpscaleWithModel", "UpscaleImageByModel"],

@@ -49,6 +49,7 @@ def facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "upscale.tiled",
+    title="Tiled upscale",
     output="image",
     facts=[
         same("latent_space", "vae", "model", why="each model works in the latents of its own VAE"),

@@ -17,33 +17,39 @@ MAX_TEXT = 1_000_000
 MAX_ITEMS = 10_000
 
 
-@node("values.int", output="value", light=True, aliases=["PrimitiveInt", "INTConstant", "integer"])
+@node(
+    "values.int", title="Whole number", output="value", light=True, aliases=["PrimitiveInt", "INTConstant", "integer"]
+)
 def whole_number(value: int = 0) -> int:
     """A whole number, to wire to several inputs."""
     return value
 
 
-@node("values.float", output="value", light=True, aliases=["PrimitiveFloat", "FloatConstant"])
+@node("values.float", title="Number", output="value", light=True, aliases=["PrimitiveFloat", "FloatConstant"])
 def number(value: float = 0.0) -> float:
     """A number, to wire to several inputs."""
     return value
 
 
 @node(
-    "values.text", output="value", light=True, aliases=["PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode"]
+    "values.text",
+    title="Text",
+    output="value",
+    light=True,
+    aliases=["PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode"],
 )
 def text(value: Annotated[str, Multiline(prompt=True)] = "") -> str:
     """Text, to wire to several inputs."""
     return value
 
 
-@node("values.bool", output="value", light=True, aliases=["PrimitiveBoolean"])
+@node("values.bool", title="Yes or no", output="value", light=True, aliases=["PrimitiveBoolean"])
 def truth(value: bool = False) -> bool:
     """True or false, to wire to several inputs."""
     return value
 
 
-@node("values.seed", output="value", light=True, aliases=["Seed", "Seed (rgthree)"])
+@node("values.seed", title="Seed", output="value", light=True, aliases=["Seed", "Seed (rgthree)"])
 def seed(value: Seed = 0) -> int:
     """One seed for several nodes."""
     return value
@@ -56,7 +62,12 @@ class Computed(NamedTuple):
     whole: int
 
 
-@node("values.math", light=True, aliases=["MathExpression", "SimpleMath+", "ComfyMathExpression", "arithmetic"])
+@node(
+    "values.math",
+    title="Math",
+    light=True,
+    aliases=["MathExpression", "SimpleMath+", "ComfyMathExpression", "arithmetic"],
+)
 def compute(expression: str = "a", **values: float) -> Computed:
     """A formula over the wired values, by their names: `a * 2`, `max(a, b)`, `a if a > b else b`.
 
@@ -152,7 +163,7 @@ _FIELD = re.compile(r"\{\{|\}\}|\{([^{}:!]*)(?::([^{}]*))?\}|[{}]")
 _FORMAT = re.compile(r"[<>^]?[+-]?0?\d{0,3}[,_]?(\.\d{1,2})?[a-zA-Z%]?")
 
 
-@node("values.format", output="text", light=True, aliases=["StringFormat"])
+@node("values.format", title="Format text", output="text", light=True, aliases=["StringFormat"])
 def format_text(template: Annotated[str, Multiline(prompt=True)] = "{a}", **values: Any) -> str:
     """Text with values put in: `a {colour} cube, {n:03}`; after the colon Python's number formats. `{{` is a brace."""
 
@@ -177,7 +188,7 @@ def format_text(template: Annotated[str, Multiline(prompt=True)] = "{a}", **valu
     return _bounded(_FIELD.sub(put, template))
 
 
-@node("values.join", output="text", light=True, aliases=["StringConcatenate", "JoinStrings"])
+@node("values.join", title="Join texts", output="text", light=True, aliases=["StringConcatenate", "JoinStrings"])
 def join(*texts: str, separator: str = ", ") -> str:
     """Several texts as one; empty ones are left out."""
     return _bounded(separator.join(one for one in texts if one.strip()))
@@ -189,7 +200,7 @@ def _bounded(result: str) -> str:
     return result
 
 
-@node("values.lines", output="lines", light=True, aliases=["MultilineToList", "prompt list"])
+@node("values.lines", title="Split into lines", output="lines", light=True, aliases=["MultilineToList", "prompt list"])
 def lines(text: Annotated[str, Multiline(prompt=True)] = "") -> list[str]:
     """A list with one text for each line that is not empty, for `map`."""
     found = [line.strip() for line in text.splitlines() if line.strip()]
@@ -198,7 +209,7 @@ def lines(text: Annotated[str, Multiline(prompt=True)] = "") -> list[str]:
     return found
 
 
-@node("values.range", output="numbers", light=True, aliases=["FloatRange", "linspace"])
+@node("values.range", title="Number range", output="numbers", light=True, aliases=["FloatRange", "linspace"])
 def number_range(
     start: float = 0.0, stop: float = 1.0, count: Annotated[int, Range(1, MAX_ITEMS, 1, soft=(2, 16))] = 5
 ) -> list[float]:
@@ -208,7 +219,7 @@ def number_range(
     return [start + (stop - start) * index / (count - 1) for index in range(count)]
 
 
-@node("values.seeds", output="seeds", light=True, aliases=["seed list", "SeedList"])
+@node("values.seeds", title="Seeds", output="seeds", light=True, aliases=["seed list", "SeedList"])
 def seeds(first: Seed = 0, count: Annotated[int, Range(1, MAX_ITEMS, 1, soft=(2, 16))] = 4) -> list[int]:
     """`count` seeds in a row from the first one; for `map`."""
     if first + count > 2**64:

@@ -19,20 +19,30 @@ def _bounded(items: list[Any]) -> list[Any]:
 
 
 @node(
-    "values.list", output="items", light=True, aliases=["CreateList", "MakeImageList", "ImpactMakeAnyList", "to list"]
+    "values.list",
+    title="Make list",
+    output="items",
+    light=True,
+    aliases=["CreateList", "MakeImageList", "ImpactMakeAnyList", "to list"],
 )
 def make(*items: T) -> list[T]:
     """A list of what is wired, in order, for `map`; all of one type."""
     return _bounded(list(items))
 
 
-@node("values.join_lists", output="items", light=True, aliases=["JoinLists", "append list"])
+@node("values.join_lists", title="Join lists", output="items", light=True, aliases=["JoinLists", "append list"])
 def join(first: list[T], second: list[T]) -> list[T]:
     """The items of the first list, then those of the second."""
     return _bounded([*first, *second])
 
 
-@node("values.pick", output="item", light=True, aliases=["SelectFromList", "ListItem", "ImpactSelectNthItemOfAnyList"])
+@node(
+    "values.pick",
+    title="Pick item",
+    output="item",
+    light=True,
+    aliases=["SelectFromList", "ListItem", "ImpactSelectNthItemOfAnyList"],
+)
 def pick(
     items: list[T],
     index: Annotated[int, Range(-MAX_ITEMS, MAX_ITEMS, 1), Help("From 0; negative counts from the end.")] = 0,
@@ -50,7 +60,7 @@ def pick(
     return items[index]
 
 
-@node("values.slice", output="items", light=True, aliases=["ListSlice", "take from list"])
+@node("values.slice", title="Slice list", output="items", light=True, aliases=["ListSlice", "take from list"])
 def part(
     items: list[T],
     start: Annotated[int, Range(-MAX_ITEMS, MAX_ITEMS, 1), Help("From 0; negative counts from the end.")] = 0,
@@ -62,7 +72,13 @@ def part(
     return chosen[:count] if count else chosen
 
 
-@node("values.order", output="items", light=True, aliases=["ListReverse", "ShuffleList", "SortList"])
+@node(
+    "values.order",
+    title="Sort or shuffle",
+    output="items",
+    light=True,
+    aliases=["ListReverse", "ShuffleList", "SortList"],
+)
 def order(items: list[T], how: Literal["reverse", "shuffle"] = "reverse", seed: Seed = 0) -> list[T]:
     """A list backwards, or shuffled by a seed."""
     if how == "reverse":
@@ -72,19 +88,25 @@ def order(items: list[T], how: Literal["reverse", "shuffle"] = "reverse", seed: 
     return mixed
 
 
-@node("values.count", output="count", light=True, aliases=["ListLength", "list length"])
+@node("values.count", title="Count items", output="count", light=True, aliases=["ListLength", "list length"])
 def count(items: list[T]) -> int:
     """How many items a list has."""
     return len(items)
 
 
-@node("values.repeat", output="items", light=True, aliases=["RepeatList", "fill list"])
+@node("values.repeat", title="Repeat item", output="items", light=True, aliases=["RepeatList", "fill list"])
 def repeat(item: T, times: Annotated[int, Range(1, MAX_ITEMS, 1, soft=(1, 64))] = 2) -> list[T]:
     """A list with the same item several times."""
     return [item] * times
 
 
-@node("values.random", output="value", light=True, aliases=["RandomInt", "RandomFloat", "random number"])
+@node(
+    "values.random",
+    title="Random number",
+    output="value",
+    light=True,
+    aliases=["RandomInt", "RandomFloat", "random number"],
+)
 def draw(
     seed: Seed = 0,
     low: float = 0.0,

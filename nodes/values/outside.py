@@ -27,7 +27,14 @@ def moment(form: str) -> str:
     return datetime.now().strftime(naming.pattern_of(form))
 
 
-@node("values.date", output="text", lane="io", fingerprint=now, aliases=["DateTime", "date", "time", "timestamp"])
+@node(
+    "values.date",
+    title="Date and time",
+    output="text",
+    lane="io",
+    fingerprint=now,
+    aliases=["DateTime", "date", "time", "timestamp"],
+)
 def date(form: Annotated[str, Help("yyyy, MM, dd, HH, mm and ss stand for the parts.")] = "yyyy-MM-dd") -> str:
     """Date and time when it runs. What is wired to it runs again only when the text has changed."""
     return moment(form)
@@ -40,7 +47,7 @@ class Counted(NamedTuple):
     text: str
 
 
-@node("values.counter", lane="io", volatile=True, aliases=["Counter", "Number Counter", "increment"])
+@node("values.counter", title="Counter", lane="io", volatile=True, aliases=["Counter", "Number Counter", "increment"])
 def counter(
     name: Annotated[str, Help("Counters of one name count together, in every workflow and process.")] = "counter",
     start: Annotated[int, Range(-(2**53), 2**53, 1)] = 1,
@@ -71,6 +78,7 @@ def counter(
 
 @node(
     "values.show",
+    title="Show value",
     output="value",
     target=True,
     lane="io",
@@ -98,6 +106,7 @@ def save_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 
 @node(
     "values.save",
+    title="Save text",
     effect=True,
     lane="io",
     facts=[rule("nodes.values.outside:save_facts")],

@@ -60,7 +60,9 @@ class Match(NamedTuple):
     all: list[str]
 
 
-@node("values.match", light=True, aliases=["RegexMatch", "RegexExtract", "regex", "StringContains"])
+@node(
+    "values.match", title="Match pattern", light=True, aliases=["RegexMatch", "RegexExtract", "regex", "StringContains"]
+)
 def match(
     text: Text = "",
     pattern: Pattern = r"\d+",
@@ -80,7 +82,13 @@ def match(
     return _searching(pattern, Flags(ignore_case, multiline, dotall), search)
 
 
-@node("values.replace", output="text", light=True, aliases=["StringReplace", "RegexReplace", "find and replace"])
+@node(
+    "values.replace",
+    title="Replace text",
+    output="text",
+    light=True,
+    aliases=["StringReplace", "RegexReplace", "find and replace"],
+)
 def replace(
     text: Text = "",
     find: Annotated[str, Help("What is looked for.")] = "",
@@ -107,7 +115,13 @@ def replace(
     return bounded(_searching(wanted, Flags(ignore_case, True, False), change))
 
 
-@node("values.case", output="text", light=True, aliases=["CaseConverter", "StringTrim", "upper case", "lower case"])
+@node(
+    "values.case",
+    title="Change case",
+    output="text",
+    light=True,
+    aliases=["CaseConverter", "StringTrim", "upper case", "lower case"],
+)
 def case(
     text: Text = "",
     to: Literal["as it is", "lower", "upper", "title", "sentence"] = "as it is",
@@ -121,7 +135,7 @@ def case(
     return changed[to]() if to in changed else kept
 
 
-@node("values.cut", output="text", light=True, aliases=["StringSubstring", "Substring"])
+@node("values.cut", title="Cut text", output="text", light=True, aliases=["StringSubstring", "Substring"])
 def cut(
     text: Text = "",
     start: Annotated[int, Range(-MAX_TEXT, MAX_TEXT, 1), Help("From 0; negative counts from the end.")] = 0,
@@ -132,7 +146,13 @@ def cut(
     return rest[:length] if length else rest
 
 
-@node("values.split", output="parts", light=True, aliases=["StringSplit", "split text", "Text to list"])
+@node(
+    "values.split",
+    title="Split text",
+    output="parts",
+    light=True,
+    aliases=["StringSplit", "split text", "Text to list"],
+)
 def split(
     text: Text = "",
     separator: Annotated[str, Help("\\n is a line break.")] = ",",
@@ -152,13 +172,19 @@ class Length(NamedTuple):
     lines: int
 
 
-@node("values.length", light=True, aliases=["StringLength", "count words"])
+@node("values.length", title="Text length", light=True, aliases=["StringLength", "count words"])
 def length(text: Text = "") -> Length:
     """How long a text is."""
     return Length(len(text), len(text.split()), len(text.splitlines()))
 
 
-@node("values.compare", output="true", light=True, aliases=["StringCompare", "Compare", "is equal", "NumberComparison"])
+@node(
+    "values.compare",
+    title="Compare",
+    output="true",
+    light=True,
+    aliases=["StringCompare", "Compare", "is equal", "NumberComparison"],
+)
 def compare(
     first: str = "",
     second: str = "",

@@ -82,7 +82,7 @@ def test_a_wire_that_does_not_fit_offers_what_converts_it(editor):
     source, target = socket(editor, "sample", "latent", "right"), socket(editor, "save", "image", "left")
     chain(editor).click_and_hold(source).move_by_offset(12, 6).move_to_element(target).release().perform()
     assert editor.one("dialog .why").text == "Latent does not fit Image. Put between them:"
-    editor.choose("", "Vae decode")
+    editor.choose("", "VAE decode")
     editor.until(lambda: {"decode_2|latent", "decode_2|vae"} <= set(editor.wires()), "the decoder, wired")
     editor.keys("control", "z")
     editor.until(lambda: not editor.all("[data-node=decode_2]"), "one undo step")
@@ -93,7 +93,7 @@ def test_a_node_dropped_on_a_wire_goes_into_it(editor):
     chain(editor).move_to_element_with_offset(pane, 0, 380).perform()
     editor.script("document.activeElement.blur()")
     editor.press("space")
-    editor.choose("image.blur", "Image blur")
+    editor.choose("image.blur", "Blur image")
     head = editor.one("[data-node=blur] .title")
     x, y = middle_of(editor, "save|image")
     box = head.rect
@@ -157,7 +157,7 @@ def test_a_node_is_replaced_and_keeps_the_wires_that_fit(editor):
     editor.press("r")
     editor.until(lambda: editor.all("dialog[aria-label='Replace a node'] [cmdk-item]"), "the palette")
     names = [row.text.split("\n")[0] for row in editor.all("dialog [cmdk-item]")]
-    assert names and "Latent empty" not in names and "Image save" not in names
+    assert names and "Empty latent" not in names and "Save image" not in names
     editor.press("escape")
 
 

@@ -95,7 +95,7 @@ def test_a_node_is_found_by_another_tools_name_and_a_dropped_wire_offers_what_ta
     editor.one(".react-flow__pane")
     editor.keys("space")
     editor.one("[cmdk-input]").send_keys("KSampler")
-    assert editor.one("[cmdk-item]").text.startswith("Denoise sample")
+    assert editor.one("[cmdk-item]").text.startswith("Denoise")
     editor.keys("enter")
     editor.until(lambda: editor.all("[data-node=sample_2]"), "the node")
     editor.keys("control", "z")
