@@ -108,7 +108,7 @@ def _draw(
             f"{sum(cell is not None for cell in cells)} of {len(cells)} drawn; next: weft cull SHEET --finish 1,2"
         )
         console.out(str(file))
-    return running.EXITS[running._overall(reports)]
+    return running.EXITS[running.overall(reports)]
 
 
 def _finish(args: argparse.Namespace, session: Session, workflow: Workflow, screen: follow.Silent) -> int:
@@ -128,8 +128,8 @@ def _finish(args: argparse.Namespace, session: Session, workflow: Workflow, scre
         told = [{**report.to_json(), "number": number} for number, report in zip(chosen, reports, strict=True)]
         console.out_json({"runs": told})
     else:
-        console.out(running._table(reports))
-    return running.EXITS[running._overall(reports)]
+        console.out(running.table(reports))
+    return running.EXITS[running.overall(reports)]
 
 
 def _all(
@@ -141,12 +141,12 @@ def _all(
             if stop.asked:
                 reports.append(running.Report(run.name, "cancelled", parameters=dict(run.own)))
                 continue
-            report = running._carry_out(args, session, workflow, run, screen, stop, "")
+            report = running.carry_out(args, session, workflow, run, screen, stop, "")
             reports.append(report)
             if not args.json:
                 steps = ", ".join(f"{path} {row['cost']}" for path, row in report.steps.items() if "cost" in row)
                 head = f"[{number}/{len(runs)}] {console.one_line(run.name)}"
-                screen.note(f"{head}: {running._word(report)}, {console.seconds(report.seconds) or '0 s'}  {steps}")
+                screen.note(f"{head}: {running.word(report)}, {console.seconds(report.seconds) or '0 s'}  {steps}")
     return reports
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.memory import Memory
 from engine.places import Places
 from engine.records import Records
-from engine.server import book
+from engine.server.book import running
 from engine.server.main import Server, serve
 from engine.session import Session
 from tests.engine.conftest import PINNED
@@ -33,5 +33,5 @@ def main(home: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        book.STARTS_LIMIT = int(sys.argv[2])
+        running.STARTS_LIMIT = int(sys.argv[2])
     main(Path(sys.argv[1]))

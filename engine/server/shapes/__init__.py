@@ -1,0 +1,99 @@
+"""Shapes: everything that goes over the wire, as dataclasses.
+
+The server decodes requests and encodes replies with them (`engine.server.codec`), the client does the reverse, and
+`engine.server.openapi` makes the API's description of them: one source, so that none of the three can drift.
+
+Times are Unix seconds, sizes bytes. A field whose default is None is left out when it is None. Integers that a browser
+cannot hold (above 2**53 - 1) go as decimal strings.
+"""
+
+from __future__ import annotations
+
+from engine.events import State as JobState
+from engine.server.shapes.catalogue import ChoiceList, ModelRow, Nodes, PackShape
+from engine.server.shapes.job import Axis, Batch, Blob, ItemShape, Jobs, JobShape, OutputShape, Queue, Sweep
+from engine.server.shapes.library import (
+    Endpoint,
+    Opened,
+    ParameterShape,
+    SavedWorkflow,
+    SaveRequest,
+    Uploaded,
+    WorkflowRow,
+)
+from engine.server.shapes.machine import DeviceMemory, Health, Machine, MemoryShape, Resident, Settings, State
+from engine.server.shapes.plain import Json, Seeds
+from engine.server.shapes.plan import Checked, CheckRequest, Forecast, Planned, PlanRequest, PlanStepShape
+from engine.server.shapes.problem import Failure, MendShape, Place, ProblemShape
+from engine.server.shapes.request import FinishRequest, ItemsRequest, JobRequest, MoveRequest, QueueRequest, RunRequest
+from engine.server.shapes.result import (
+    ChangeShape,
+    Diff,
+    DiffRequest,
+    GraphShape,
+    ResultRef,
+    Trail,
+    TrailPoint,
+    TrailRequest,
+)
+from engine.server.shapes.tab import Tab, TabRequest, Tabs
+
+__all__ = [
+    "Axis",
+    "Batch",
+    "Blob",
+    "ChangeShape",
+    "CheckRequest",
+    "Checked",
+    "ChoiceList",
+    "DeviceMemory",
+    "Diff",
+    "DiffRequest",
+    "Endpoint",
+    "Failure",
+    "FinishRequest",
+    "Forecast",
+    "GraphShape",
+    "Health",
+    "ItemShape",
+    "ItemsRequest",
+    "JobRequest",
+    "JobShape",
+    "JobState",
+    "Jobs",
+    "Json",
+    "Machine",
+    "MemoryShape",
+    "MendShape",
+    "ModelRow",
+    "MoveRequest",
+    "Nodes",
+    "Opened",
+    "OutputShape",
+    "PackShape",
+    "ParameterShape",
+    "Place",
+    "PlanRequest",
+    "PlanStepShape",
+    "Planned",
+    "ProblemShape",
+    "Queue",
+    "QueueRequest",
+    "Resident",
+    "ResultRef",
+    "RunRequest",
+    "SaveRequest",
+    "SavedWorkflow",
+    "Seeds",
+    "Settings",
+    "State",
+    "Sweep",
+    "Tab",
+    "TabRequest",
+    "Tabs",
+    "Trail",
+    "TrailPoint",
+    "TrailRequest",
+    "Uploaded",
+    "WorkflowRow",
+]

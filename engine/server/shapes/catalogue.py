@@ -1,0 +1,49 @@
+"""Catalogue: nodes, types, packs and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.server.shapes.plain import Json
+from engine.server.shapes.problem import ProblemShape
+
+
+@dataclass(frozen=True)
+class PackShape:
+    """A node pack, or why it could not be read."""
+
+    name: str
+    version: str
+    title: str
+    problem: ProblemShape | None = None
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Every node, type and pack; `connect` says what may be wired to what (`fits`, `no`, `unknown`)."""
+
+    nodes: list[Json]
+    types: list[Json]
+    packs: list[PackShape]
+    connect: dict[str, dict[str, Literal["fits", "no", "unknown"]]]
+
+
+@dataclass(frozen=True)
+class ChoiceList:
+    """What an input may be set to, just now."""
+
+    choices: list[str]
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model: its family, what it is, for what it is made (a LoRA's base, say), or why it cannot be read."""
+
+    name: str
+    bytes: int
+    family: str = ""
+    what: str = ""
+    fits: str = ""
+    precision: str = ""
+    problem: str = ""

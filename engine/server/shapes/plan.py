@@ -1,0 +1,75 @@
+"""Plan: what is wrong with a workflow, what would run, what it would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.server.shapes.plain import Json, Seeds
+from engine.server.shapes.problem import ProblemShape
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """A workflow to look at."""
+
+    workflow: Json
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Everything that is wrong with a workflow, and advice."""
+
+    problems: list[ProblemShape]
+    lints: list[ProblemShape]
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What would run: a workflow, values for its parameters (or `node.input`), and targets (all when left out)."""
+
+    workflow: Json
+    parameters: Json = field(default_factory=dict)
+    targets: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class PlanStepShape:
+    """One row of a plan."""
+
+    path: str
+    node: str
+    status: str
+    why: str = ""
+    seconds: float | None = None
+    steps: int = 0
+    resumed: int = 0
+    waits_for: list[str] = field(default_factory=list)
+    problem: ProblemShape | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would run now, why, for how long; `drawn` are the seeds that the next run will have."""
+
+    steps: list[PlanStepShape]
+    problems: list[ProblemShape]
+    lints: list[ProblemShape]
+    drawn: Seeds
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a job with items would cost: `todo` of all denoise `steps` and `run` of all `nodes` would be computed.
+
+    What items share counts once. The first `looked` items were planned; the figures of the others go on like theirs.
+    """
+
+    items: int
+    looked: int
+    steps: int
+    todo: int
+    nodes: int
+    run: int
+    seconds: float | None
+    problems: list[ProblemShape]
