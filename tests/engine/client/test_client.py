@@ -19,7 +19,8 @@ SQUARE = flow({"square": box("paint.square")}, outputs={"image": "square"})
 
 
 def methods(kind):
-    return {name: inspect.signature(thing) for name, thing in vars(kind).items() if not name.startswith("_")}
+    found = inspect.getmembers(kind, inspect.isfunction)
+    return {name: inspect.signature(thing) for name, thing in found if not name.startswith("_")}
 
 
 def test_what_one_form_can_the_other_can_with_the_same_arguments():
