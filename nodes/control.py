@@ -80,6 +80,7 @@ def load(controlnet: Annotated[str, Model("controlnet")]) -> ControlNet:
 @node(
     "control.apply",
     title="Apply ControlNet",
+    advanced=("mode", "guess"),
     light=True,
     output="control",
     aliases=(

@@ -24,6 +24,7 @@ Blocks = Annotated[str, Help("Transformer blocks, counted from 0: 7, 8, 9; nothi
 @node(
     "guidance.cfg",
     title="CFG guidance",
+    advanced=("start", "stop", "mode"),
     light=True,
     output="guidance",
     aliases=("CFGGuider", "BasicGuider", "RescaleCFG", "CFG"),
@@ -61,7 +62,12 @@ def embedded(scale: Annotated[float, Range(1, 100, 0.1, soft=(1, 15))] = 8.5) ->
 
 
 @node(
-    "guidance.cfg_zero", title="CFG-Zero* guidance", light=True, output="guidance", aliases=("CFGZeroStar", "CFG-Zero*")
+    "guidance.cfg_zero",
+    title="CFG-Zero* guidance",
+    advanced=("rescale", "start", "stop", "mode"),
+    light=True,
+    output="guidance",
+    aliases=("CFGZeroStar", "CFG-Zero*"),
 )
 def cfg_zero(
     scale: Scale = 7.0,
@@ -80,7 +86,14 @@ def cfg_zero(
     return Guidance(scale, rescale, start, stop, mode, "cfg_zero", (("zero_steps", zero_steps),))
 
 
-@node("guidance.apg", title="APG guidance", light=True, output="guidance", aliases=("APG", "AdaptiveProjectedGuidance"))
+@node(
+    "guidance.apg",
+    title="APG guidance",
+    advanced=("parallel", "rescale", "start", "stop", "mode"),
+    light=True,
+    output="guidance",
+    aliases=("APG", "AdaptiveProjectedGuidance"),
+)
 def apg(
     scale: Scale = 7.5,
     momentum: Annotated[float, Range(-1, 1, 0.05), Help("Of the difference over the steps; below 0 damps it.")] = -0.5,
@@ -100,7 +113,14 @@ def apg(
     return Guidance(scale, rescale, start, stop, mode, "apg", options)
 
 
-@node("guidance.tcfg", title="TCFG guidance", light=True, output="guidance", aliases=("TCFG", "TangentialCFG"))
+@node(
+    "guidance.tcfg",
+    title="TCFG guidance",
+    advanced=("rescale", "start", "stop", "mode"),
+    light=True,
+    output="guidance",
+    aliases=("TCFG", "TangentialCFG"),
+)
 def tcfg(
     scale: Scale = 7.0, rescale: Fraction = 0.0, start: Start = 0.0, stop: Stop = 1.0, mode: Mode = "batched"
 ) -> Guidance:

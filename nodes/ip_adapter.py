@@ -67,6 +67,7 @@ def encode(run: Run, adapter: IPAdapter, *images: Image) -> ImagePrompt:
 @node(
     "ip_adapter.apply",
     title="Apply IP-Adapter",
+    advanced=("part",),
     light=True,
     output="model",
     aliases=("IPAdapter", "IPAdapterAdvanced", "IPAdapterApply", "IPAdapterStyleComposition"),

@@ -39,6 +39,7 @@ class Parts(NamedTuple):
 @node(
     "load.model",
     title="Load model",
+    advanced=("prediction",),
     light=True,
     aliases=(
         "CheckpointLoaderSimple",
@@ -72,7 +73,12 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", predicti
 
 
 @node(
-    "load.denoiser", title="Load denoiser", light=True, output="model", aliases=("UNETLoader", "Load Diffusion Model")
+    "load.denoiser",
+    title="Load denoiser",
+    advanced=("prediction",),
+    light=True,
+    output="model",
+    aliases=("UNETLoader", "Load Diffusion Model"),
 )
 def denoiser(
     model: Annotated[str, Model("diffusion_models")] = "starter/unet", prediction: Prediction = "auto"
@@ -92,7 +98,7 @@ def denoiser(
     return family.denoiser(found, space, training)
 
 
-@node("load.vae", title="Load VAE", light=True, output="vae", aliases=("VAELoader",))
+@node("load.vae", title="Load VAE", advanced=("space",), light=True, output="vae", aliases=("VAELoader",))
 def vae(
     model: Annotated[str, Model("vae")] = "starter/unet",
     space: Annotated[

@@ -22,6 +22,7 @@ UNETS = ("sd1", "sd2", "sdxl")
 @node(
     "model.sampling",
     title="Model sampling",
+    advanced=("base_shift", "max_shift"),
     light=True,
     output="model",
     facts=ALIKE,

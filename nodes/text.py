@@ -25,6 +25,7 @@ Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
 @node(
     "text.encode",
     title="Encode prompt",
+    advanced=("clip_skip", "weights"),
     output="conditioning",
     facts=[copy("encoder.text_layout", "conditioning.text_layout"), rule("nodes.text:prompt_facts")],
     fingerprint="nodes.text:prompt_files",
@@ -220,6 +221,7 @@ def zero(conditioning: Conditioning) -> Conditioning:
 @node(
     "text.size",
     title="SDXL size conditioning",
+    advanced=("crop_x", "crop_y", "score"),
     light=True,
     output="conditioning",
     facts=[copy("conditioning.text_layout", "conditioning.text_layout")],

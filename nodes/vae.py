@@ -63,6 +63,7 @@ def _fitted(vae: VAE, width: int, height: int, fit: str) -> tuple[int, int]:
 @node(
     "vae.encode",
     title="VAE encode",
+    advanced=("sample", "seed", "fit", "cells", "precision", "tile", "overlap"),
     output="latent",
     facts=[rule("nodes.vae:encode_facts")],
     lints="nodes.vae:advice",
@@ -142,6 +143,7 @@ def encoded(
 @node(
     "vae.decode",
     title="VAE decode",
+    advanced=("precision", "tile", "overlap"),
     output="image",
     facts=[
         same("latent_space", "vae", "latent", why="each VAE reads only its own latents"),

@@ -141,6 +141,7 @@ def node(
     migrate: Callable[..., Any] | str = "",
     lints: Callable[..., Any] | str = "",
     bypass: Mapping[str, str] | None = None,
+    advanced: Sequence[str] = (),
 ) -> _Decorator:
     """Declare a node. The function's signature is the schema, its docstring the help.
 
@@ -170,6 +171,7 @@ def node(
         migrate: `(old_version, inputs) -> inputs` or `(type, inputs, renamed_outputs)`; pure.
         lints: `(**inputs) -> iterable of Problem`: advice, by the inputs that are known before the run.
         bypass: Which input each output passes through when bypassed; by default the first of the same type.
+        advanced: Widgets that few people turn: the editor folds them away while they have their default.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -197,6 +199,7 @@ def node(
             stop=tuple(stop),
             migrate=dotted(migrate),
             lints=dotted(lints),
+            advanced=tuple(advanced),
         )
         spec = dataclasses.replace(spec, bypass=bypassed(spec, bypass))
         check_declaration(function, spec)

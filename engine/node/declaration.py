@@ -245,6 +245,16 @@ def check_declaration(function: Callable[..., Any], spec: NodeSpec) -> None:
     for out, source in spec.bypass:
         if out not in outs or source not in names:
             raise _declaration(function, f"bypass {out} <- {source} names no output or input", "check the names")
+    for name in spec.advanced:
+        item = spec.by_name.get(name)
+        if item is None or item.required or item.gather:
+            raise _declaration(
+                function,
+                f"advanced names '{name}', which is no input with a default"
+                if item
+                else f"advanced names '{name}', no input",
+                "name inputs that work as they are",
+            )
     if spec.light and (spec.effect or spec.takes_run or spec.is_async):
         raise _declaration(function, "a light node has no effect and asks for no services", "take light=True off")
     if spec.is_async and spec.lane != "io":

@@ -107,6 +107,7 @@ class NodeSpec:
     migrate: str = ""
     lints: str = ""
     bypass: tuple[tuple[str, str], ...] = ()
+    advanced: tuple[str, ...] = ()
     pack: str = "core"
     line: int = 0
     by_name: Mapping[str, Input] = field(default_factory=dict, compare=False, repr=False)
@@ -155,6 +156,7 @@ class NodeSpec:
         plain["facts"] = tuple(FactRule.from_json(rule) for rule in record.get("facts", ()))
         plain["aliases"] = tuple(record.get("aliases", ()))
         plain["stop"] = tuple(record.get("stop", ()))
+        plain["advanced"] = tuple(record.get("advanced", ()))
         plain["bypass"] = tuple((out, source) for out, source in record.get("bypass", ()))
         return NodeSpec(**plain)
 

@@ -38,6 +38,7 @@ class Sampled(NamedTuple):
 @node(
     "denoise.sample",
     title="Denoise",
+    advanced=("start_step", "stop_step", "add_noise", "leftover_noise"),
     steps=active,
     stop=("stop_step", "leftover_noise"),
     batched="nodes.denoise.together",

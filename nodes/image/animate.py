@@ -33,6 +33,7 @@ def animate_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 @node(
     "image.save_animation",
     title="Save animation",
+    advanced=("quality", "metadata"),
     effect=True,
     lane="io",
     facts=[

@@ -147,6 +147,7 @@ def _matched(pixels: torch.Tensor, axis: int, goal: int) -> torch.Tensor:
 @node(
     "image.grid",
     title="Image grid",
+    advanced=("gap", "background", "column_labels", "row_labels", "text_size"),
     output="image",
     lane="cpu",
     aliases=["ImageGrid", "contact sheet", "XY plot", "X/Y/Z"],

@@ -70,6 +70,7 @@ def gradient(
 @node(
     "image.text",
     title="Draw text",
+    advanced=("outline", "outline_colour", "margin", "opacity"),
     output="image",
     lane="cpu",
     facts=SAME_SIZE,

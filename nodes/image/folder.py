@@ -78,6 +78,7 @@ def names_there(**inputs: Any) -> list[str]:
 @node(
     "image.names",
     title="List image files",
+    advanced=("below", "order", "most"),
     output="names",
     lane="io",
     fingerprint=names_there,
@@ -105,6 +106,7 @@ class Many(NamedTuple):
 @node(
     "image.load_folder",
     title="Load image folder",
+    advanced=("below", "order", "most", "broken"),
     lane="io",
     fingerprint=there,
     aliases=[

@@ -83,6 +83,7 @@ def save_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 @node(
     "image.save",
     title="Save image",
+    advanced=("quality", "metadata", "bits", "profile", "dpi"),
     effect=True,
     lane="io",
     facts=[

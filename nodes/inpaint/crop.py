@@ -38,6 +38,7 @@ def crop_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 @node(
     "inpaint.crop",
     title="Crop for inpainting",
+    advanced=("multiple", "method"),
     lane="cpu",
     facts=[same("width", "image", "mask"), same("height", "image", "mask"), rule("nodes.inpaint.crop:crop_facts")],
     aliases=["InpaintCrop", "InpaintCropImproved", "MaskedAreaCrop", "inpaint only masked"],

@@ -23,6 +23,7 @@ AGREE = [same("width", "image", "mask"), same("height", "image", "mask")]
 @node(
     "inpaint.encode",
     title="Encode for inpainting",
+    advanced=("fit", "precision"),
     output="latent",
     facts=[*AGREE, rule("nodes.vae:encode_facts")],
     aliases=["VAEEncodeForInpaint", "inpainting"],
@@ -58,6 +59,7 @@ def condition_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 @node(
     "inpaint.condition",
     title="Inpaint model conditioning",
+    advanced=("keep", "fit", "precision"),
     output="latent",
     facts=[*AGREE, rule("nodes.inpaint.encode:condition_facts")],
     aliases=["InpaintModelConditioning", "9 channels", "inpainting model"],

@@ -51,6 +51,7 @@ __all__ = [
 @node(
     "schedule.make",
     title="Make schedule",
+    advanced=("policy", "eta", "shift"),
     light=True,
     output="schedule",
     aliases=(

@@ -58,6 +58,7 @@ def facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 @node(
     "upscale.model",
     title="Upscale with model",
+    advanced=("tile", "overlap", "precision"),
     output="image",
     facts=[rule("nodes.upscale.model:facts")],
     aliases=["ImageUpscaleWithModel", "UpscaleImageByModel"],

@@ -50,6 +50,7 @@ def facts(**inputs: Any) -> dict[str, dict[str, Any]]:
 @node(
     "upscale.tiled",
     title="Tiled upscale",
+    advanced=("overlap", "method"),
     output="image",
     facts=[
         same("latent_space", "vae", "model", why="each model works in the latents of its own VAE"),

@@ -61,7 +61,11 @@ class Match(NamedTuple):
 
 
 @node(
-    "values.match", title="Match pattern", light=True, aliases=["RegexMatch", "RegexExtract", "regex", "StringContains"]
+    "values.match",
+    title="Match pattern",
+    advanced=("multiline", "dotall"),
+    light=True,
+    aliases=["RegexMatch", "RegexExtract", "regex", "StringContains"],
 )
 def match(
     text: Text = "",
@@ -85,6 +89,7 @@ def match(
 @node(
     "values.replace",
     title="Replace text",
+    advanced=("ignore_case", "most"),
     output="text",
     light=True,
     aliases=["StringReplace", "RegexReplace", "find and replace"],

@@ -1,19 +1,20 @@
 import { Handle, type Node, type NodeProps, Position, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
-import { baseName, wouldCircle } from "../document/operations";
-import { colourOf, fit, socketType, type Specs, typeText } from "../document/specs";
+import { baseName, unfold, wouldCircle } from "../document/operations";
+import { colourOf, fit, labelOf, socketType, type Specs, typeText } from "../document/specs";
 import type { InputSpec, NodeJson, NodeSpec, Picture, Problem, TypeJson } from "../protocol/types";
 import { srcOf } from "../protocol/http";
 import { bytes, duration, type NodeRun, type Outlook } from "../run/state";
 import { applyMend } from "../state/actions";
 import { useCatalogue } from "../state/catalogue";
-import { documentNow, scopeNow } from "../state/document";
+import { documentNow, perform, scopeNow } from "../state/document";
 import { useRun } from "../state/run";
 import { useUi, type Wiring } from "../state/ui";
 import { PaintButton } from "../widgets/PaintButton";
 import { Widget } from "../widgets/Widget";
-import { t, type Text } from "../words";
-import type { Shape } from "./geometry";
+import { plural, t, type Text } from "../words";
+import { Icon } from "../ui/icons";
+import type { MoreRow, Shape } from "./geometry";
 
 export interface CardData {
   name: string;
@@ -92,7 +93,9 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
             <Socket key={handle.type + handle.id} id={handle.id} side={handle.type} top={handle.y + 5} type="any" name={name} specs={specs} wiring={null} />
           ))
         : shape.rows.map((row) =>
-            row.kind === "sockets" ? (
+            row.kind === "more" ? (
+              <More key="more" name={name} row={row} />
+            ) : row.kind === "sockets" ? (
               <div className="row" key={`s${row.y}`} style={{ top: row.y, height: row.height }}>
                 {row.input ? (
                   <SocketRow input={row.input} name={name} specs={specs} wiring={wiring} json={json} errors={failed} />
@@ -141,6 +144,25 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
     </article>
   );
 });
+
+/** Folds the widgets that few people turn away, and brings them out. */
+function More({ name, row }: { name: string; row: MoreRow }) {
+  const label = row.open ? t("Show fewer") : plural(row.names.length, "1 more", "{n} more");
+  return (
+    <div className="row widget-row more" style={{ top: row.y, height: row.height }} tabIndex={-1} role="group" aria-label={label}>
+      <button
+        type="button"
+        className="nodrag"
+        aria-expanded={row.open}
+        title={row.names.map(labelOf).join(", ")}
+        onClick={() => perform(unfold(documentNow(), scopeNow(), name))}
+      >
+        <Icon name="down" size={12} />
+        {label}
+      </button>
+    </div>
+  );
+}
 
 const gives = (spec: NodeSpec | undefined, type: string): boolean => !!spec?.outputs.some((output) => output.type === type);
 

@@ -72,10 +72,11 @@ export class Deck {
       const nested = json.type.startsWith("#") || json.type === "map" || json.type === "fold";
       const spot = dragged[name] ?? document.view?.nodes?.[viewKey(scope, name)] ?? spotFor(document, scope, name);
       const collapsed = !!document.view?.collapsed?.[viewKey(scope, name)];
+      const open = !!document.view?.open?.[viewKey(scope, name)];
       const size = sizeOf(pictures[path], previews[path]);
       const shown = exposed.get(name) ?? NOTHING;
       const known = nested || specs.byId.has(json.type);
-      const key = [json, spot.x, spot.y, collapsed, size?.count, size?.width, size?.height, specs, [...shown].join(), nested && document.graphs, known || graph];
+      const key = [json, spot.x, spot.y, collapsed, open, size?.count, size?.width, size?.height, specs, [...shown].join(), nested && document.graphs, known || graph];
       const isChosen = chosen.has(name);
       const held = this.held.get(path);
       if (held?.key.every((part, i) => part === key[i])) {
@@ -84,7 +85,7 @@ export class Deck {
         continue;
       }
       const spec = specOf(json, document, specs);
-      const shape = shapeOf(json, spec ?? standInSpec(name, json, graph), { collapsed, pictures: size });
+      const shape = shapeOf(json, spec ?? standInSpec(name, json, graph), { collapsed, pictures: size, open, exposed: shown });
       const hue = hueOf(spec?.category ?? json.type.split(".")[0] ?? "");
       const data: CardData = { name, path, json, spec, shape, collapsed, hue, exposed: shown };
       const card = {

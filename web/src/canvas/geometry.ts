@@ -1,6 +1,6 @@
 /** Where everything on a node lies, computed from its spec: nothing on the canvas is ever measured. */
 
-import { hasSocket, hasWidget, isOptional, nameOf, socketType } from "../document/specs";
+import { hasSocket, hasWidget, isOptional, labelOf, nameOf, socketType } from "../document/specs";
 import { slots } from "../document/wires";
 import type { InputSpec, NodeJson, NodeSpec, OutputSpec, TypeJson } from "../protocol/types";
 
@@ -28,6 +28,15 @@ export interface WidgetRow {
   id?: string;
 }
 
+/** What folds the widgets away that few people turn, or brings them out. */
+export interface MoreRow {
+  kind: "more";
+  y: number;
+  height: number;
+  names: string[];
+  open: boolean;
+}
+
 export interface Handle {
   id: string;
   type: "source" | "target";
@@ -41,7 +50,7 @@ export interface Handle {
 export interface Shape {
   width: number;
   height: number;
-  rows: (SocketRow | WidgetRow)[];
+  rows: (SocketRow | WidgetRow | MoreRow)[];
   handles: Handle[];
   picture: { y: number; height: number; columns: number } | null;
 }
@@ -53,6 +62,10 @@ export interface PictureSize {
 }
 
 export const isText = (input: InputSpec): boolean => input.widget?.kind === "text" || input.widget?.kind === "prompt";
+
+/** Widgets to fold away: those that few people turn, while they have their default and stand in no form. */
+export const folded = (spec: NodeSpec | undefined, node: NodeJson, exposed?: ReadonlySet<string>): string[] =>
+  (spec?.advanced ?? []).filter((name) => node.inputs[name] === undefined && !exposed?.has(name));
 
 /** The free slot at the end of a growing input. */
 export function freeSlot(input: InputSpec, node: NodeJson): string {
@@ -66,10 +79,11 @@ export function freeSlot(input: InputSpec, node: NodeJson): string {
 export function shapeOf(
   node: NodeJson,
   spec: NodeSpec | undefined,
-  options: { collapsed?: boolean; pictures?: PictureSize | null } = {},
+  options: { collapsed?: boolean; pictures?: PictureSize | null; open?: boolean; exposed?: ReadonlySet<string> } = {},
 ): Shape {
   if (node.type === "reroute") return rerouteShape();
   const { inputs, outputs } = spec ?? standIn(node);
+  const rare = folded(spec, node, options.exposed);
   const collapsed = !!options.collapsed;
   const rows: Shape["rows"] = [];
   const entries: NonNullable<SocketRow["input"]>[] = [];
@@ -78,13 +92,14 @@ export function shapeOf(
     if (input.gather && hasSocket(input)) {
       const held = slots(input.name, node.inputs[input.name], input.gather);
       for (const [slot] of held) {
-        entries.push({ id: slot, label: slot.replace("/", " "), type: socketType(input), input, optional: false });
+        entries.push({ id: slot, label: labelOf(slot.replace("/", " ")), type: socketType(input), input, optional: false });
       }
-      entries.push({ id: freeSlot(input, node), label: `${input.name} +`, type: socketType(input), input, optional: true });
-    } else if (hasWidget(input) || !hasSocket(input)) widgets.push(input);
-    else {
+      entries.push({ id: freeSlot(input, node), label: `${labelOf(input.name)} +`, type: socketType(input), input, optional: true });
+    } else if (hasWidget(input) || !hasSocket(input)) {
+      if (options.open || !rare.includes(input.name)) widgets.push(input);
+    } else {
       const optional = input.default !== undefined || isOptional(input.type);
-      entries.push({ id: input.name, label: input.name, type: socketType(input), input, optional });
+      entries.push({ id: input.name, label: labelOf(input.name), type: socketType(input), input, optional });
     }
   }
   let y = HEAD + 2;
@@ -96,7 +111,7 @@ export function shapeOf(
       y,
       height,
       input: entries[i],
-      output: output && { id: output.name, label: output.name, type: output.type, output },
+      output: output && { id: output.name, label: labelOf(output.name), type: output.type, output },
     });
     y += height;
   }
@@ -105,6 +120,10 @@ export function shapeOf(
     const tall = collapsed ? 0 : isText(input) ? TEXT : ROW;
     rows.push({ kind: "widget", y, height: tall, input, id: hasSocket(input) ? input.name : undefined });
     y += tall;
+  }
+  if (rare.length && !collapsed) {
+    rows.push({ kind: "more", y, height: ROW, names: rare, open: !!options.open });
+    y += ROW;
   }
   if (collapsed) y = HEAD;
   else y += PAD;
@@ -134,7 +153,7 @@ export function shapeOf(
     if (row.kind === "sockets") {
       if (row.input) add(row.input.id, "target", middle(row));
       if (row.output) add(row.output.id, "source", middle(row));
-    } else if (row.id) add(row.id, "target", middle(row));
+    } else if (row.kind === "widget" && row.id) add(row.id, "target", middle(row));
   }
   return { width: WIDTH, height: y, rows, handles, picture };
 }

@@ -13,7 +13,10 @@ export function layered(document: WorkflowJson, scope: string, specs: Specs, onl
   drawing.setGraph({ rankdir: "LR", nodesep: 28, ranksep: 76, ranker: "network-simplex" });
   drawing.setDefaultEdgeLabel(() => ({}));
   for (const [name, node] of Object.entries(graph.nodes)) {
-    const { width, height } = shapeOf(node, specOf(node, document, specs), { pictures: pictured(graph, name, document, specs) });
+    const { width, height } = shapeOf(node, specOf(node, document, specs), {
+      pictures: pictured(graph, name, document, specs),
+      open: !!document.view?.open?.[viewKey(scope, name)],
+    });
     drawing.setNode(name, { width, height });
   }
   for (const [name, node] of Object.entries(graph.nodes)) {

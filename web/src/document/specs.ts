@@ -14,6 +14,9 @@ import type {
 } from "../protocol/types";
 import { parseEnd, wiresInto } from "./wires";
 
+/** A name as people read it: `clip_skip` is clip skip. */
+export const labelOf = (name: string): string => name.replaceAll("_", " ");
+
 export interface Specs {
   byId: Map<string, NodeSpec>;
   types: Map<string, TypeSpec>;

@@ -49,6 +49,8 @@ export interface NodeSpec {
   light?: boolean;
   effect?: boolean;
   bypass?: [string, string][];
+  /** Widgets that few people turn. */
+  advanced?: string[];
   pack?: string;
   flow?: boolean;
   inputs: InputSpec[];
@@ -159,6 +161,8 @@ export interface ViewJson {
   frames?: { [id: string]: Frame };
   notes?: { [id: string]: Note };
   collapsed?: { [path: string]: true };
+  /** Nodes that show their advanced widgets, too. */
+  open?: { [path: string]: true };
   /** Wires (`node|slot`) drawn as two short named ends. */
   stubs?: { [wire: string]: true };
 }

@@ -15,6 +15,7 @@ const PATHS = {
   pause: "M5 3.5v9M11 3.5v9",
   close: "M4 4l8 8M12 4l-8 8",
   up: "M8 13V3.5M4 7l4-4 4 4",
+  down: "M4 6.5l4 4 4-4",
   search: "M7 12A5 5 0 1 0 7 2a5 5 0 0 0 0 10M11 11l3 3",
   dice: "M3 3h10v10H3zM5.7 5.7h.1M10.2 5.7h.1M8 8h.1M5.7 10.2h.1M10.2 10.2h.1",
   save: "M3 3h8l2 2v8H3zM5.5 3v3.5h4.5V3M5.5 13V9.5h5V13",

@@ -1,6 +1,6 @@
 import { type KeyboardEvent, memo, type MouseEvent, type PointerEvent, useEffect, useRef, useState } from "react";
 import { setValue } from "../document/operations";
-import { nameOf } from "../document/specs";
+import { labelOf, nameOf } from "../document/specs";
 import { isLink, literal } from "../document/wires";
 import type { InputSpec, Json, Source } from "../protocol/types";
 import { perform, scopeNow, useDocument } from "../state/document";
@@ -34,7 +34,7 @@ export function textOf(value: Json | undefined, drawn?: number | string): string
 export const Widget = memo(function Widget({ node, type, input, source, drawn, live, label }: WidgetProps) {
   const [awake, setAwake] = useState(false);
   const value = source === undefined ? input.default : literal(source);
-  const name = label ?? input.name;
+  const name = label ?? labelOf(input.name);
   const multiline = input.widget?.kind === "text" || input.widget?.kind === "prompt";
   const wired = isLink(source);
   const hover = useRef<ReturnType<typeof setTimeout>>(undefined);

@@ -6,6 +6,9 @@ export const de = {
   // the graph
   "1 node": "1 Knoten",
   "{n} nodes": "{n} Knoten",
+  "Show fewer": "Weniger zeigen",
+  "1 more": "1 weiterer",
+  "{n} more": "{n} weitere",
   input: "Eingang",
   output: "Ausgang",
   Frame: "Rahmen",

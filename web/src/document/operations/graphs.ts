@@ -146,7 +146,7 @@ export function ungroup(document: WorkflowJson, scope: string, instance: string)
     const from = end.output ? outputs[end.output] : Object.values(outputs)[0];
     return from === undefined ? null : outside(from);
   };
-  const puts: Put[] = [{ path: nodePut(scope, instance) }, { path: ["view", "nodes", viewKey(scope, instance)] }, { path: ["view", "collapsed", viewKey(scope, instance)] }];
+  const puts: Put[] = [{ path: nodePut(scope, instance) }, { path: ["view", "nodes", viewKey(scope, instance)] }, { path: ["view", "collapsed", viewKey(scope, instance)] }, { path: ["view", "open", viewKey(scope, instance)] }];
   for (const [name, held] of Object.entries(nodes)) {
     const inputs = Object.entries(held.inputs).flatMap(([key, source]) => {
       const left = mapLinks(source, through);
@@ -179,7 +179,7 @@ export function ungroup(document: WorkflowJson, scope: string, instance: string)
   for (const [name, made] of renamed) {
     const spot = document.view?.nodes?.[viewKey(title, name)] ?? { x: 0, y: 0 };
     puts.push(spotPut(scope, made, { x: spot.x + shift.x, y: spot.y + shift.y }));
-    if (document.view?.collapsed?.[viewKey(title, name)]) puts.push({ path: ["view", "collapsed", viewKey(scope, made)], value: true });
+    for (const held of ["collapsed", "open"] as const) if (document.view?.[held]?.[viewKey(title, name)]) puts.push({ path: ["view", held, viewKey(scope, made)], value: true });
   }
   for (const kind of ["frames", "notes"] as const) {
     const held = new Set(thingsIn(document.view, kind, scope).map(([name]) => name));

@@ -52,7 +52,7 @@ export function removeNodes(document: WorkflowJson, scope: string, names: string
     if (gone.has(parseEnd(from).node)) puts.push({ path: [...rootOf(scope), "outputs", name] });
   }
   for (const name of names) {
-    puts.push({ path: nodePut(scope, name) }, { path: ["view", "nodes", viewKey(scope, name)] }, { path: ["view", "collapsed", viewKey(scope, name)] });
+    puts.push({ path: nodePut(scope, name) }, { path: ["view", "nodes", viewKey(scope, name)] }, { path: ["view", "collapsed", viewKey(scope, name)] }, { path: ["view", "open", viewKey(scope, name)] });
   }
   for (const key of Object.keys(document.view?.stubs ?? {})) {
     if (names.some((name) => key.startsWith(`${viewKey(scope, name)}|`))) puts.push({ path: ["view", "stubs", key] });
@@ -100,6 +100,13 @@ export function collapse(document: WorkflowJson, scope: string, names: string[])
   };
 }
 
+/** Show the widgets that few people turn, or fold them away again. */
+export function unfold(document: WorkflowJson, scope: string, name: string): Command {
+  const path = ["view", "open", viewKey(scope, name)];
+  const open = document.view?.open?.[viewKey(scope, name)];
+  return { label: open ? "fewer widgets" : "all widgets", puts: [{ path, value: open ? undefined : true }] };
+}
+
 /** The name changes everywhere it stands: wires, parameters, outputs, the place. */
 export function rename(document: WorkflowJson, scope: string, from: string, wanted: string): Command | null {
   const graph = graphAt(document, scope);
@@ -131,8 +138,8 @@ export function rename(document: WorkflowJson, scope: string, from: string, want
   }
   const spot = document.view?.nodes?.[viewKey(scope, from)];
   if (spot) puts.push({ path: ["view", "nodes", viewKey(scope, from)] }, spotPut(scope, to, spot));
-  if (document.view?.collapsed?.[viewKey(scope, from)]) {
-    puts.push({ path: ["view", "collapsed", viewKey(scope, from)] }, { path: ["view", "collapsed", viewKey(scope, to)], value: true });
+  for (const held of ["collapsed", "open"] as const) {
+    if (document.view?.[held]?.[viewKey(scope, from)]) puts.push({ path: ["view", held, viewKey(scope, from)] }, { path: ["view", held, viewKey(scope, to)], value: true });
   }
   for (const key of Object.keys(document.view?.stubs ?? {})) {
     const start = `${viewKey(scope, from)}|`;
