@@ -28,6 +28,7 @@ OPTIONS = {
     "a fact rule about no input": ('"t.n", facts=[same("family", "y")]', "names the input 'y'"),
     "a fact rule about no output": ('"t.n", facts=[copy("x.family", "image.family")]', "names the output"),
     "a bypass of nothing": ('"t.n", bypass={"out": "y"}', "names no output or input"),
+    "folding nothing away": ('"t.n", advanced=["y"]', "advanced names 'y', no input"),
     "light with an effect": ('"t.n", light=True, effect=True', "light node has no effect"),
     "version zero": ('"t.n", version=0', "version"),
 }
