@@ -2,7 +2,7 @@ import "@xyflow/react/dist/style.css";
 import "./style.css";
 import { createRoot } from "react-dom/client";
 import { withSpots } from "../canvas/layout";
-import { openWorkflow } from "../panels/Lists";
+import { openWorkflow } from "../panels/workflows/open";
 import { connect, planSoon, watchDocument } from "../state/actions";
 import { specsNow } from "../state/catalogue";
 import { useDocument } from "../state/document";
