@@ -4,6 +4,7 @@
   step without running it, even when its value is long gone.
 * *receipts*: the key of an effect -> the files it wrote, with their hashes.
 * *seconds*: (node, numerics) -> how long it takes per unit of work, a moving average.
+* *peaks*: (node, numerics, amount of work) -> how much memory was in use at most while it ran, the newest measurement.
 * *before*: (workflow, path) -> the digests of its inputs at the last run, so that a plan can say which input changed.
 
 SQLite in WAL mode, safe for several processes; in memory for tests and notebooks.
@@ -23,6 +24,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS traces (key TEXT PRIMARY KEY, template TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipts (key TEXT PRIMARY KEY, files TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seconds (key TEXT PRIMARY KEY, rate REAL NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS peaks (key TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seeds (flow TEXT, input TEXT, seed TEXT NOT NULL, PRIMARY KEY (flow, input)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS before (flow TEXT, path TEXT, inputs TEXT NOT NULL, PRIMARY KEY (flow, path)) WITHOUT ROWID;
 DROP TABLE IF EXISTS last;
@@ -107,6 +109,21 @@ class Records:
             mixed = rate if row is None or row[1] == 1 else 0.7 * row[0] + 0.3 * rate
             count = (row[1] if row else 0) + 1
             self._db.execute("INSERT OR REPLACE INTO seconds VALUES (?, ?, ?)", (key, mixed, count))
+
+    # -- memory
+
+    def peak(self, key: str, work: float) -> int | None:
+        """The most memory in use while a node ran under these numerics: with as much work, else the time before."""
+        with self._lock:
+            rows = self._db.execute("SELECT key, bytes FROM peaks WHERE key IN (?, ?)", (f"{key}|{work:g}", key))
+            found = dict(rows.fetchall())
+        return found.get(f"{key}|{work:g}", found.get(key))
+
+    def add_peak(self, key: str, work: float, peak: int) -> None:
+        """Remember a measurement, by its work and as the newest."""
+        with self._lock:
+            rows = [(f"{key}|{work:g}", peak), (key, peak)]
+            self._db.executemany("INSERT OR REPLACE INTO peaks VALUES (?, ?)", rows)
 
     # -- the seeds drawn last
 

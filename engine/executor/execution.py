@@ -326,8 +326,11 @@ class Execution(Launching):
             self.values[id] = found[1] if found is not None else value
         if owner is self:
             work = self.frontier.reasons.work(live)
+            rate_key = self.frontier.reasons.rate_key(live)
             if not live.resumed:
-                self.engine.records.add_seconds(self.frontier.reasons.rate_key(live), outcome.seconds, work)
+                self.engine.records.add_seconds(rate_key, outcome.seconds, work)
+            if peak is not None:
+                self.engine.records.add_peak(rate_key, work, peak)
             yield StepFinished(
                 job=job, path=path, seconds=outcome.seconds, bytes=outcome.bytes, peak=peak, cut_off=outcome.cut_off
             )

@@ -359,6 +359,7 @@ class Frontier(Forward):
                     max(live.resumed, live.shared),
                     tuple(sorted(live.blockers)) if live.blockers else (),
                     live.problem,
+                    self.reasons.memory(live) if runs else None,
                 )
             )
         return Plan(tuple(rows), tuple(problems), told(self.lints, self.spread))

@@ -21,6 +21,7 @@ class Reasons:
         self._last: Mapping[str, Mapping[str, str]] | None = None
         self._digests: dict[str, tuple[dict[str, Any] | None, dict[str, str]]] = {}  # with the inputs they are of
         self._rates: dict[str, float | None] = {}  # by rate key
+        self._peaks: dict[str, int | None] = {}  # by rate key and work
 
     def seconds(self, live: Live) -> float | None:
         """Expected seconds of a step, from earlier runs under the same numerics."""
@@ -35,6 +36,14 @@ class Reasons:
         if known:
             seconds *= 1 - known / len(live.checkpoints)
         return seconds
+
+    def memory(self, live: Live) -> int | None:
+        """Bytes that will be in use at most while a step runs, from earlier runs under the same numerics."""
+        name, work = self.rate_key(live), self.work(live)
+        at = f"{name}|{work:g}"
+        if at not in self._peaks:
+            self._peaks[at] = self.setting.records.peak(name, work)
+        return self._peaks[at]
 
     def rate_key(self, live: Live) -> str:
         """Under which name a step's seconds are kept."""

@@ -74,6 +74,7 @@ class PlanStep(NamedTuple):
     resumed: int = 0
     waits_for: tuple[str, ...] = ()
     problem: Problem | None = None
+    memory: int | None = None  # bytes in use at most while it runs, as far as was ever measured
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -101,11 +102,17 @@ class Plan:
         rows = [step.seconds for step in self.steps if step.status == "run"]
         return None if any(row is None for row in rows) else sum(row or 0.0 for row in rows)
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes that will be in use at most, of the steps that were ever measured; None when none was."""
+        return max((step.memory for step in self.steps if step.status == "run" and step.memory), default=None)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for the editor, the API and `weft plan --json`."""
         return {
             "steps": [step.to_json() for step in self.steps],
             "seconds": self.seconds,
+            "memory": self.memory,
             "problems": [problem.to_json() for problem in self.problems],
             "lints": [problem.to_json() for problem in self.lints],
         }

@@ -216,6 +216,7 @@ def _plan(session: Session, body: PlanRequest, places: Places | None) -> Planned
         [_shape(problem) for problem in made.lints],
         dict(drawn),
         made.seconds,
+        made.memory,
     )
 
 

@@ -1,5 +1,6 @@
 """Memory: one budget per device; what is worth most a byte stays; what is in use always stays."""
 
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -495,8 +496,21 @@ def test_the_cpu_computes_in_float32_unless_told_otherwise():
 
 def test_the_host_knows_its_memory():
     host = HostDevice()
-    assert host.total() > 10**8 and host.free() > 0 and host.peak() is None
+    assert host.total() > 10**8 and host.free() > 0
     host.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts a process's peak and begins anew")
+def test_the_host_counts_the_most_memory_since_it_was_asked_to_begin_anew():
+    host = HostDevice()
+    host.peak(reset=True)
+    before = host.peak()
+    held = bytearray(b"x") * 80_000_000
+    del held
+    grown = host.peak()
+    host.peak(reset=True)
+    assert grown - before > 70_000_000
+    assert host.peak() < grown - 70_000_000
 
 
 def test_the_limit_of_a_budget_can_be_set_from_outside(monkeypatch):

@@ -459,6 +459,18 @@ def test_seconds_are_predicted_from_runs_before_by_the_work_to_do(session):
     assert plan.seconds == pytest.approx(sum(r.seconds for r in plan.steps))
 
 
+def test_memory_is_predicted_from_runs_before_and_a_plan_needs_as_much_as_its_largest_step(session):
+    nodes = {"m": box("toy.make"), "w": box("toy.walk", thing="@m", steps=4)}
+    work = flow(nodes, outputs={"out": "w"})
+    assert session.plan(work).memory is None
+    session.run(work)
+    plan = session.plan(work, {"m.text": "other"})
+    measured = [row.memory for row in plan.steps if row.memory]
+    if session.engine.memory.device("cpu").peak() is not None:
+        assert len(measured) >= 1 and min(measured) > 10_000_000
+    assert plan.memory == max(measured, default=None) == plan.to_json()["memory"]
+
+
 def test_a_fingerprint_is_part_of_the_key_and_its_failure_an_error(session):
     work = flow({"s": box("toy.stamp", name="t")}, outputs={"out": "s"})
     assert session.run(work)["out"].text == "t0"

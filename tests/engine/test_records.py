@@ -89,3 +89,13 @@ def test_records_that_cannot_be_opened_are_one_clear_line(tmp_path, damage):
     with pytest.raises(WeftError) as wrong:
         Records(path)
     assert wrong.value.code == "place.write" and "r.sqlite" in str(wrong.value)
+
+
+def test_the_most_memory_is_remembered_for_as_much_work_and_else_as_it_was_the_time_before():
+    records = Records()
+    assert records.peak("denoise", 20) is None
+    records.add_peak("denoise", 20, 1000)
+    records.add_peak("denoise", 40, 3000)
+    assert (records.peak("denoise", 20), records.peak("denoise", 40)) == (1000, 3000)
+    assert records.peak("denoise", 80) == 3000
+    assert records.peak("decode", 20) is None

@@ -45,17 +45,22 @@ class PlanStepShape:
     resumed: int = 0
     waits_for: list[str] = field(default_factory=list)
     problem: ProblemShape | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What would run now, why, for how long; `drawn` are the seeds that the next run will have."""
+    """What would run now, why, for how long; `drawn` are the seeds that the next run will have.
+
+    `memory` is how many bytes will be in use at most, of what was ever measured.
+    """
 
     steps: list[PlanStepShape]
     problems: list[ProblemShape]
     lints: list[ProblemShape]
     drawn: Seeds
     seconds: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
