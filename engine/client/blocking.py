@@ -18,6 +18,7 @@ from engine.server.shapes import (
     Checked,
     Endpoint,
     Forecast,
+    Gallery,
     Health,
     JobShape,
     MemoryShape,
@@ -156,6 +157,16 @@ class Client:
     def trail(self, workflow: Document, to: str, parameters: Mapping[str, Any] | None = None) -> list[TrailPoint]:
         """Earlier results whose graph is equal but for one input."""
         return self._do(self._client.trail(workflow, to, parameters))
+
+    def gallery(
+        self, search: str = "", before: float | None = None, limit: int = 60, favourites: bool = False
+    ) -> Gallery:
+        """Pictures that were made, newest first, whose graphs have these words."""
+        return self._do(self._client.gallery(search, before, limit, favourites))
+
+    def forget_picture(self, job: str, item: int | None = None) -> None:
+        """Forget what one item of a finished job made."""
+        self._do(self._client.forget_picture(job, item))
 
     def forecast(self, workflow: Document, parameters: Mapping[str, Any] | None = None, **more: Any) -> Forecast:
         """What `submit` with the same fields would run; what items share is counted once."""

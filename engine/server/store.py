@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -315,9 +315,19 @@ class Store:
         order = "ORDER BY state = 'queued', place, created"
         return self._rows(f"WHERE state IN ('queued', 'running', 'interrupted') AND finished IS NULL {order}", ())
 
-    def history(self, before: float | None, limit: int, owner: str = "") -> list[Row]:
-        """Finished jobs, newest first; of a user, what is theirs."""
-        mine, values = ("AND owner=?", (owner,)) if owner else ("", ())
+    def history(self, before: float | None, limit: int, owner: str = "", words: Sequence[str] = ()) -> list[Row]:
+        """Finished jobs, newest first; of a user, what is theirs; with `words`, those whose graph or items have them.
+
+        A word is lower case, and may be found in a place that does not count (a key of the JSON): look again.
+        """
+        mine, values = ("AND owner=?", [owner]) if owner else ("", [])
+        for word in words:
+            mine += (
+                " AND (instr(lower(title), ?) OR instr(lower(resolved), ?) OR EXISTS"
+                " (SELECT 1 FROM items WHERE items.job = jobs.id AND instr(lower(items.sets), ?)))"
+            )
+            written = json.dumps(word)[1:-1]  # JSON in the database has escapes for what is not ASCII
+            values += [word, written, written]
         return self._rows(
             f"WHERE finished IS NOT NULL AND finished < ? {mine} ORDER BY finished DESC LIMIT ?",
             (before if before is not None else 1e18, *values, limit),
@@ -349,6 +359,24 @@ class Store:
             return [
                 blob
                 for blob in held
+                if self._db.execute("SELECT 1 FROM results WHERE blob=? LIMIT 1", (blob,)).fetchone() is None
+            ]
+
+    def forget_item(self, job: str, item: int, kept: Set[str]) -> list[str]:
+        """Forget an item's pictures but those in `kept`, which others of the job show; what nobody holds any more."""
+        with self._lock, self._all():
+            row = self._db.execute("SELECT found FROM items WHERE job=? AND item=?", (job, item)).fetchone()
+            if row is None:
+                return []
+            self._db.execute("UPDATE items SET found='{}' WHERE job=? AND item=?", (job, item))
+            whole = json.loads(self._db.execute("SELECT found FROM jobs WHERE id=?", (job,)).fetchone()[0])
+            held = [blob for (blob,) in self._db.execute("SELECT blob FROM results WHERE job=?", (job,))]
+            gone = [blob for blob in held if blob not in kept]
+            self._db.execute("UPDATE jobs SET found=? WHERE id=?", (json.dumps(_without(whole, set(gone))), job))
+            self._db.executemany("DELETE FROM results WHERE job=? AND blob=?", [(job, blob) for blob in gone])
+            return [
+                blob
+                for blob in gone
                 if self._db.execute("SELECT 1 FROM results WHERE blob=? LIMIT 1", (blob,)).fetchone() is None
             ]
 
@@ -385,3 +413,12 @@ class Store:
                     self._db.execute("DELETE FROM settings WHERE name=?", (name,))
                 else:
                     self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def _without(found: Any, blobs: Set[str]) -> Any:
+    """What a job found, but for these pictures."""
+    if isinstance(found, list):
+        return [_without(one, blobs) for one in found if not (isinstance(one, dict) and one.get("blob") in blobs)]
+    if isinstance(found, dict):
+        return {name: _without(one, blobs) for name, one in found.items()}
+    return found

@@ -16,6 +16,7 @@ from engine.errors import fail
 from engine.server.shapes import (
     Endpoint,
     FinishRequest,
+    Gallery,
     ItemsRequest,
     JobRequest,
     Jobs,
@@ -107,6 +108,20 @@ class JobCalls(Connection):
         """Finished jobs, newest first."""
         params = {"limit": str(limit), **({"before": repr(before)} if before is not None else {})}
         return sure(Jobs, await self._ask(Jobs, "GET", "/api/history", params=params)).jobs
+
+    async def gallery(
+        self, search: str = "", before: float | None = None, limit: int = 60, favourites: bool = False
+    ) -> Gallery:
+        """Pictures that were made, newest first, whose graphs have these words; `next` is the `before` of the rest."""
+        params = {"limit": str(limit), **({"search": search} if search else {})}
+        params |= {"before": repr(before)} if before is not None else {}
+        params |= {"favourites": "1"} if favourites else {}
+        return sure(Gallery, await self._ask(Gallery, "GET", "/api/gallery", params=params))
+
+    async def forget_picture(self, job: str, item: int | None = None) -> None:
+        """Forget what one item of a finished job made; without items, or with the last picture, the job goes."""
+        params = {} if item is None else {"item": str(item)}
+        await self._ask(Gallery, "DELETE", f"/api/gallery/{quote(job, safe='')}", params=params)
 
     async def forget(self, id: str) -> None:
         """Delete a job from the history."""

@@ -46,6 +46,31 @@ class GraphShape:
 
 
 @dataclass(frozen=True)
+class GalleryPicture:
+    """A picture that was made: by which job and item, when, for which prompt; `draft` when it was stopped early."""
+
+    job: str
+    blob: str
+    width: int
+    height: int
+    title: str
+    at: float
+    item: int | None = None
+    prompt: str = ""
+    label: str = ""
+    node: str = ""
+    draft: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures, newest first; `next` is what `before` has to be for those that follow, null when there are none."""
+
+    pictures: list[GalleryPicture]
+    next: float | None = None
+
+
+@dataclass(frozen=True)
 class ResultRef:
     """A graph: that of a job (or of one of its items), or one that is sent along."""
 
