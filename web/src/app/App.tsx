@@ -32,7 +32,7 @@ const Palette = lazy(() => import("../panels/Palette").then((room) => ({ default
 const CommandPalette = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CommandPalette })));
 const CheatSheet = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CheatSheet })));
 const Connect = lazy(() => import("../panels/Connect").then((room) => ({ default: room.Connect })));
-const Viewer = lazy(() => import("../panels/Viewer").then((room) => ({ default: room.Viewer })));
+const Viewer = lazy(() => import("../panels/viewer/Viewer").then((room) => ({ default: room.Viewer })));
 
 const PANELS: { id: Panel; icon: IconName; title: Text; body: () => React.ReactNode }[] = [
   { id: "workflows", icon: "folder", title: "Workflows", body: () => <Workflows /> },
@@ -83,7 +83,12 @@ export function App() {
       ) : null}
       <main>
         <ReactFlowProvider>
-          <Canvas onDropFiles={(files, at, over) => void takeFiles(files, at, over)} onMenu={openMenu} label={t("Graph: {title}", { title: title || t("Untitled") })}>
+          <Canvas
+            onDropFiles={(files, at, over) => void takeFiles(files, at, over)}
+            onDropThing={(thing, at, over) => void import("../panels/carried").then((room) => room.takeThing(thing, at, over))}
+            onMenu={openMenu}
+            label={t("Graph: {title}", { title: title || t("Untitled") })}
+          >
             <Selection />
           </Canvas>
         </ReactFlowProvider>

@@ -11,6 +11,7 @@ import {
 import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useRef } from "react";
 import { disconnect, spliceNode } from "../document/operations";
 import type { Spot } from "../protocol/types";
+import { type Carried, carried } from "../state/carried";
 import { setCanvas } from "../state/canvas";
 import { specsNow, useCatalogue } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow, tabOf, useDocument } from "../state/document";
@@ -50,6 +51,8 @@ interface CanvasProps {
   label: string;
   /** `over` is the node that the files were dropped on. */
   onDropFiles: (files: File[], at: Spot, over?: string) => void;
+  /** Something of a list of ours: a picture that was made, a model. */
+  onDropThing: (thing: Carried, at: Spot, over?: string) => void;
   onMenu: (target: MenuTarget, at: Spot) => void;
   children?: ReactNode;
 }
@@ -68,7 +71,7 @@ const isFar = (nodes: AnyNode[]) => (state: ReactFlowState): boolean => {
   return seen > BOXES;
 };
 
-export function Canvas({ onDropFiles, onMenu, label, children }: CanvasProps) {
+export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: CanvasProps) {
   const specs = useCatalogue((state) => state.specs);
   const { nodes, drawn, onNodesChange } = useCards(specs);
   const edges = useWires(specs);
@@ -202,7 +205,10 @@ export function Canvas({ onDropFiles, onMenu, label, children }: CanvasProps) {
         event.preventDefault();
         const files = [...event.dataTransfer.files];
         const over = (event.target as HTMLElement).closest<HTMLElement>("[data-node]")?.dataset.node;
-        if (files.length) onDropFiles(files, flow.screenToFlowPosition({ x: event.clientX, y: event.clientY }), over);
+        const at = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+        const thing = carried(event.dataTransfer);
+        if (thing) onDropThing(thing, at, over);
+        else if (files.length) onDropFiles(files, at, over);
       }}
     >
       <ReactFlow<AnyNode, WireEdgeType>

@@ -2,6 +2,7 @@ import { lazy, Suspense } from "react";
 import { useUi } from "../state/ui";
 
 const Painter = lazy(() => import("./painter/Painter").then((room) => ({ default: room.Painter })));
+const Gallery = lazy(() => import("./gallery/Gallery").then((room) => ({ default: room.Gallery })));
 const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room.Sheet })));
 const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ default: room.FieldMenu })));
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
@@ -15,10 +16,12 @@ export const CullPanel = lazy(() => import("./sweep/CullPanel").then((room) => (
 export function Rooms() {
   const painting = useUi((state) => state.painting);
   const sheet = useUi((state) => state.sheet);
+  const gallery = useUi((state) => state.gallery);
   const menu = useUi((state) => state.fieldMenu);
   const trail = useUi((state) => state.trail);
   return (
     <Suspense>
+      {gallery && !sheet ? <Gallery /> : null}
       {sheet ? <Sheet /> : null}
       {painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}
       {menu ? <FieldMenu ask={menu} /> : null}

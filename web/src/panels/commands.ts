@@ -90,6 +90,7 @@ export const COMMANDS: CommandRow[] = [
   { id: "download", title: "Download as a file", group: "File", run: download },
   { id: "new", title: "New workflow", group: "File", run: () => useDocument.getState().open({ ...EMPTY, title: "Untitled" }, "") },
   { id: "history", title: "History", group: "View", keys: ["H"], run: () => ui().togglePanel("history") },
+  { id: "gallery", title: "Gallery", group: "View", keys: ["G"], run: () => ui().set({ gallery: !ui().gallery, sheet: null }) },
   { id: "queue", title: "Queue", group: "View", keys: ["Q"], run: () => ui().togglePanel("queue") },
   { id: "models", title: "Models", group: "View", run: () => ui().togglePanel("models") },
   { id: "form", title: "The workflow as a form", group: "View", keys: ["F"], run: () => ui().togglePanel("form") },

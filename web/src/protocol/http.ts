@@ -3,6 +3,7 @@ import type {
   Change,
   DeviceMemory,
   Forecast,
+  GalleryPicture,
   ItemsRequest,
   Job,
   JsonObject,
@@ -99,6 +100,15 @@ export const api = {
   queue: (change: { paused?: boolean; clear?: true }) => call<unknown>("POST", "/api/queue", change),
   history: (before?: number, limit = 60) =>
     call<{ jobs: Job[] }>("GET", `/api/history?limit=${limit}${before ? `&before=${before}` : ""}`),
+  gallery: (ask: { search?: string; favourites?: boolean; before?: number | null; limit?: number }, signal?: AbortSignal) => {
+    const query = new URLSearchParams({ limit: String(ask.limit ?? 120) });
+    if (ask.search) query.set("search", ask.search);
+    if (ask.favourites) query.set("favourites", "1");
+    if (ask.before) query.set("before", String(ask.before));
+    return call<{ pictures: GalleryPicture[]; next?: number | null }>("GET", `/api/gallery?${query}`, undefined, signal);
+  },
+  forgetPicture: (job: string, item?: number | null) =>
+    call<unknown>("DELETE", `/api/gallery/${path(job)}${item === undefined || item === null ? "" : `?item=${item}`}`),
   forget: (id: string) => call<unknown>("DELETE", `/api/history/${path(id)}`),
   upload: (file: Blob, name: string, place = "input") =>
     call<{ name: string; width: number; height: number }>("POST", "/api/uploads", upload(file, name, { place })),

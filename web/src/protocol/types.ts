@@ -186,12 +186,16 @@ export interface PlanStep {
   resumed?: number;
   waits_for?: string[];
   problem?: Problem;
+  /** Bytes in use at most while it runs, as far as was ever measured. */
+  memory?: number | null;
 }
 
 export interface Plan {
   steps: PlanStep[];
   /** Of what will certainly run; absent when a step was never measured. */
   seconds?: number | null;
+  /** Bytes in use at most, of the steps that were ever measured. */
+  memory?: number | null;
   problems: Problem[];
   lints: Problem[];
   drawn?: Record<string, number | string>;
@@ -272,6 +276,19 @@ export interface TrailPoint extends Picture {
   url: string;
   at: number;
   item?: number | null;
+}
+
+/** A picture that was made, and by what; see GET /api/gallery. */
+export interface GalleryPicture extends Picture {
+  job: string;
+  item?: number | null;
+  title: string;
+  prompt: string;
+  label: string;
+  node: string;
+  at: number;
+  /** Stopped early: one of many seeds that were looked at. */
+  draft: boolean;
 }
 
 export interface Change {

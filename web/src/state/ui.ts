@@ -91,6 +91,8 @@ interface UiState {
   painting: Painting | null;
   /** The job with items whose sheet is open. */
   sheet: string | null;
+  /** Every picture that was made, over the canvas. */
+  gallery: boolean;
   fieldMenu: FieldMenu | null;
   /** The form alone fills the page: an address of its own, for who only wants pictures. */
   page: boolean;
@@ -116,7 +118,7 @@ interface UiState {
   writing: string | null;
   set(patch: Partial<UiState>): void;
   togglePanel(panel: Panel): void;
-  toast(text: string, kind?: Toast["kind"], action?: Toast["action"]): void;
+  toast(text: string, kind?: Toast["kind"], action?: Toast["action"], stays?: number): void;
   dismiss(id: number): void;
 }
 
@@ -147,6 +149,7 @@ export const useUi = create<UiState>((set, get) => ({
   viewing: null,
   painting: null,
   sheet: null,
+  gallery: false,
   fieldMenu: null,
   page: false,
   count: 1,
@@ -164,15 +167,15 @@ export const useUi = create<UiState>((set, get) => ({
   writing: null,
   set: (patch) => set(patch),
   togglePanel: (panel) => set({ panel: get().panel === panel ? null : panel }),
-  toast: (text, kind = "info", action) => {
+  toast: (text, kind = "info", action, stays = kind === "error" ? 12_000 : 5000) => {
     const id = ++toasts;
     set((state) => ({ toasts: [...state.toasts.slice(-3), { id, text, kind, action }] }));
-    setTimeout(() => get().dismiss(id), kind === "error" ? 12_000 : 5000);
+    setTimeout(() => get().dismiss(id), stays);
   },
   dismiss: (id) => set((state) => ({ toasts: state.toasts.filter((toast) => toast.id !== id) })),
 }));
 
-export const say = (text: string, action?: Toast["action"]): void => useUi.getState().toast(text, "info", action);
+export const say = (text: string, action?: Toast["action"], stays?: number): void => useUi.getState().toast(text, "info", action, stays);
 export const complain = (problems: Problem[] | string): void => {
   if (typeof problems === "string") return useUi.getState().toast(problems, "error");
   for (const problem of problems.slice(0, 2)) {

@@ -1,8 +1,10 @@
 /** German. Its keys are the English texts, all that the editor itself says: a text that is not here does not compile. */
 import { panels } from "./panels";
+import { results } from "./results";
 
 export const de = {
   ...panels,
+  ...results,
   // the graph
   "1 node": "1 Knoten",
   "{n} nodes": "{n} Knoten",

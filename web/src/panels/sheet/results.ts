@@ -26,7 +26,7 @@ export async function openGraph(job: string, item?: number | null): Promise<void
   try {
     const { workflow } = await api.graph(job, item);
     useDocument.getState().open(withSpots(workflow, specsNow()), "");
-    useUi.getState().set({ sheet: null, viewing: null, selected: [] });
+    useUi.getState().set({ sheet: null, viewing: null, gallery: false, selected: [] });
     say("the graph that made it is open in a tab of its own");
   } catch (error) {
     failed(error);
