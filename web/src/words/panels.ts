@@ -27,7 +27,6 @@ export const panels = {
   "No favourite any more (F)": "Kein Favorit mehr (F)",
   "A favourite (F)": "Favorit (F)",
   "Open in a tab of its own": "In eigenem Tab öffnen",
-  Download: "Herunterladen",
   Close: "Schließen",
   "The picture before (←)": "Voriges Bild (←)",
   "The next picture (→)": "Nächstes Bild (→)",
