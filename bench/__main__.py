@@ -16,7 +16,7 @@ from typing import Any
 # One thread: the CPU seconds of waiting threads would be noise. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench import commands, editing, loading, overlap, planning, quality, reuse, running, starter
+from bench import ahead, commands, editing, loading, overlap, planning, quality, reuse, running, starter
 from bench.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,6 +32,7 @@ def groups(quick: bool, model: str) -> dict[str, Callable[[], list[Row]]]:
         "starter": lambda: starter.rows(model, **({"pairs": 6} if quick else {})),
         "reuse": lambda: reuse.rows(model),
         "overlap": lambda: overlap.rows(model),
+        "ahead": lambda: ahead.rows(**({"times": 1} if quick else {})),
         "editing": lambda: editing.rows(),
         "load": lambda: loading.rows(**({"times": 1} if quick else {})),
         "quality": lambda: quality.rows(quality.measure(model, 8 if quick else 24)),
@@ -83,7 +84,9 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, print the table, write the JSON; 1 when a group could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "group", nargs="*", help="plan, run, cli, starter, reuse, overlap, editing, load, quality; all without one"
+        "group",
+        nargs="*",
+        help="plan, run, cli, starter, reuse, overlap, ahead, editing, load, quality; all without one",
     )
     parser.add_argument("--json", type=Path, default=RESULTS / "last.json", help="where the rows go as data")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")

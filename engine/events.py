@@ -98,6 +98,24 @@ class StepStarted(StepEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightsComing(StepEvent):
+    """The weights of `model` are read from disk before the step needs them: `bytes` were not in memory."""
+
+    model: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsNear(StepEvent):
+    """Reading ahead is over: `read` bytes came into memory; `stopped` says why it ended early, "" when it did not."""
+
+    model: str
+    read: int
+    seconds: float
+    stopped: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepFinished(StepEvent):
     """The node has run. Seconds on the clock, bytes of its outputs, and how much memory it peaked at, if known."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
-    from engine.memory import Footprint
+    from engine.memory import Extent, Footprint
 
     Tensor = torch.Tensor
 else:
@@ -309,6 +309,10 @@ class Denoiser:
 
         return footprint([self.base], dtype)
 
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        """The bytes of files that a lease reads; of a `live` model only what is attached to it (engine use)."""
+        return _sources((self.base,), self.adapters, live)
+
     def working(self, facts: Facts, dtype: str) -> int:
         """Activations of one forward with both sides of guidance, for a picture of these facts (engine use)."""
         from nodes.families import family_of
@@ -379,6 +383,10 @@ class TextEncoder:
 
         return footprint(self.parts, dtype, blocks=False)
 
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        """The bytes of files that a lease reads; of a `live` model only what is attached to it (engine use)."""
+        return _sources(self.parts, self.adapters, live)
+
     def attach(self, module: Any) -> Callable[[], None]:
         """Set adapters to this recipe (engine use)."""
         from nodes.families import family_of
@@ -435,6 +443,10 @@ class VAE:
         if not ("width" in facts and "height" in facts):
             return 0
         return _working(self, (int(facts.get("batch", 1)), 3, int(facts["height"]), int(facts["width"])))
+
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        """The bytes of files that a lease reads; of a `live` model none (engine use)."""
+        return _sources((self.base,), (), live)
 
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to a VAE."""
@@ -600,6 +612,10 @@ class ControlNet:
 
         return footprint([self.base], dtype)
 
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        """The bytes of files that a lease reads; of a `live` model none (engine use)."""
+        return _sources((self.base,), (), live)
+
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to a ControlNet."""
         return _nothing
@@ -638,6 +654,10 @@ class Upscaler:
         from nodes.upscale.files import build
 
         return build(self, device, dtype)
+
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        """The bytes of files that a lease reads; of a `live` model none (engine use)."""
+        return _sources((self.base,), (), live)
 
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to an upscaler."""
@@ -692,6 +712,10 @@ class ImageEncoder:
         from nodes.families.ip_adapter import build_encoder
 
         return build_encoder(self, device, dtype)
+
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        """The bytes of files that a lease reads; of a `live` model none (engine use)."""
+        return _sources((self.base,), (), live)
 
     def attach(self, module: Any) -> Callable[[], None]:
         """Nothing is ever attached to an image encoder."""
@@ -779,3 +803,9 @@ def _stream(module: Any, device: str, way: str) -> Callable[[], None]:
     from nodes.families.offload import stream
 
     return stream(module, device, way)
+
+
+def _sources(weights: tuple[Weights, ...], adapters: tuple[Adapter, ...], live: bool) -> tuple[Extent, ...]:
+    from nodes.families.sources import extents, worn
+
+    return (*(() if live else extents(weights)), *worn(adapters))

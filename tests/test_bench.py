@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import commands, editing, gpu, loading, overlap, planning, quality, reuse, running, starter, worlds
+from bench import ahead, commands, editing, gpu, loading, overlap, planning, quality, reuse, running, starter, worlds
 from bench.measure import Row, difference, interleaved
 from engine.workflow import Link
 from tests.nodes.conftest import make_sd1
@@ -49,6 +49,16 @@ def test_planning_is_measured_beside_keys_that_list_every_ancestor():
     rows = whole(planning.rows(size=20, large=60, times=3), "plan")
     assert any(row.floor_is.startswith("naive") for row in rows)
     assert any(row.note.startswith("60 steps planned") for row in rows)
+
+
+def test_reading_ahead_is_measured_beside_a_session_without_it(tmp_path):
+    try:
+        rows = whole(ahead.rows(times=1, size=16 * 2**20, turns=60), "ahead")
+    except AssertionError as error:
+        if "whatever it is told" in str(error):
+            pytest.skip("this file system keeps everything in memory")
+        raise
+    assert rows[0].measured < rows[0].floor == 16
 
 
 def test_running_is_measured_beside_the_naive_forms():

@@ -35,6 +35,7 @@ from engine.events import (
     StepRetried,
     StepShown,
     StepStarted,
+    WeightsNear,
 )
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ class Plain(Silent):
                 return self._row(event.path, "stopped", "")
             case StepRetried():
                 return self._row(event.path, "retried", f"out of memory; {event.how}", "yellow")
+            case WeightsNear(stopped="") if event.read:
+                took = f"{console.size(event.read)} in {console.seconds(event.seconds)}, ahead of its turn"
+                return self._row(event.path, "read", took)
             case StepShown():
                 return self._row(event.path, "shows", event.summary)
             case Linted():

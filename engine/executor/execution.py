@@ -28,7 +28,7 @@ from engine.events import (
     StepShown,
     StepStarted,
 )
-from engine.executor.launching import Launching
+from engine.executor.foresight import Foresight
 from engine.executor.performing import Outcome, as_given
 from engine.executor.shared import LANE_WIDTH, Engine, Flight, InlineLanes, Order
 from engine.graph import Graph, bind
@@ -50,7 +50,7 @@ class _FlightCancel(threading.Event):
         return super().is_set() or self._flight.cancelled()
 
 
-class Execution(Launching):
+class Execution(Foresight):
     """A job being carried out."""
 
     def __init__(
@@ -84,6 +84,8 @@ class Execution(Launching):
         self._done: set[str] = set()
         self._gone: set[str] = set()
         self._failed: dict[str, Problem] = {}
+        self._leases: dict[str, tuple[Any, list[Live]]] = {}
+        self._leases_told = 0
         self._ran = False
         self.again = False
         self._told: set[str] = set()  # steps that the diary has already, from before the job was planned anew
@@ -136,6 +138,7 @@ class Execution(Launching):
                 yield from self._take()
                 if not self.cancelled():
                     self._dispatch()
+                    self._look_ahead()
                 if not self._flying:
                     if self.cancelled() or not self._anything_new():
                         break
@@ -147,6 +150,7 @@ class Execution(Launching):
             self.order.cancel.set()
             raise
         finally:
+            self.engine.reader.forget(self)
             if self._flying:
                 self.order.cancel.set()
 
@@ -199,6 +203,7 @@ class Execution(Launching):
                     if id in self.values:
                         missing.discard(id)
         self._missing[live.path] = missing
+        self._will_lease(live)
         if not missing:
             self._make_ready(live)
 
@@ -317,6 +322,7 @@ class Execution(Launching):
     def _landed(self, live: Live, outcome: Outcome, owner: Execution | None, peak: int | None) -> Iterator[Event]:
         self._leave(live)
         self._done.add(live.path)
+        self.engine.reader.room_may_be_free()
         self._let_states_go(live)
         job, path = self.order.job, self.prefix + live.path
         for id, value in outcome.values.items():

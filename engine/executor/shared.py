@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.cache import Cache
 from engine.executor.checkpoints import Checkpoints
 from engine.invoke import Invoker
-from engine.memory import Memory
+from engine.memory import Disk, Memory, Reader
 from engine.numerics import Numerics
 from engine.places import Places
 from engine.plan import Live, Setting
@@ -109,6 +109,11 @@ class Flights:
             flight.waiters[:] = [(waiter, live) for waiter, live in flight.waiters if waiter is not execution]
             return True
 
+    def begun(self, key: str) -> bool:
+        """Is a step of this key being run?"""
+        flight = self._open.get(key)
+        return flight is not None and flight.begun
+
     def land(self, flight: Flight, kind: str, *details: Any) -> None:
         """It is over: tell every waiter."""
         with self._lock:
@@ -134,10 +139,13 @@ class Engine:
     light_memo: dict[str, Any] = field(default_factory=dict)
     leaner: dict[str, tuple[str, ...]] = field(default_factory=dict)  # exact key of a step -> ways it needs to fit
     exact: bool = False  # rather fail than change bits to fit into memory
+    disk: Disk | None = None  # where weights are read ahead from; the real one without it
     checkpoints: Checkpoints = field(init=False)
+    reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
         self.checkpoints = Checkpoints(self.cache)
+        self.reader = Reader(self.memory, self.disk)
 
     def setting(self, **more: Any) -> Setting:
         """What a frontier asks of the world."""

@@ -15,6 +15,7 @@ is made *before* weights are read and activations are needed. Where a model does
 on the host and come block by block, or layer by layer (`placing`): that moves bytes and changes no bit.
 """
 
+from engine.memory.ahead import Disk, Extent, Reader, Wish, signature
 from engine.memory.budget import Budget, Resident
 from engine.memory.devices import (
     MB,
@@ -32,15 +33,20 @@ __all__ = [
     "MB",
     "Budget",
     "Device",
+    "Disk",
+    "Extent",
     "Footprint",
     "HostDevice",
     "Memory",
+    "Reader",
     "Resident",
     "TorchDevice",
     "Way",
+    "Wish",
     "choose",
     "is_out_of_memory",
     "module_bytes",
     "probe",
     "set_threads_once",
+    "signature",
 ]

@@ -48,16 +48,20 @@ class Budget:
         if resident.name in self.residents:
             self.touch(resident.name)
             return True
-        resident.priority = self._score(resident)
         if resident.in_use == 0:
             if resident.bytes > self.limit:
                 return False
-            if not self._can_make_room(resident):
+            if not self.is_worth(resident):
                 # As if it had come and gone at once: else what is dear now would keep everything new out for ever.
                 self.clock = max(self.clock, resident.priority)
                 return False
         self.insert(resident)
         return True
+
+    def is_worth(self, resident: Resident) -> bool:
+        """Would it be taken in? Nothing changes but its priority."""
+        resident.priority = self._score(resident)
+        return resident.bytes <= self.limit and self._can_make_room(resident)
 
     def insert(self, resident: Resident) -> None:
         """Take it in whatever it is worth, after making what room there is."""

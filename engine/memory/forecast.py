@@ -62,13 +62,13 @@ def _sized(recipe: Any, device: str, dtype: str, known: Mapping[str, Any]) -> tu
     return recipe.footprint(own), int(working(known, own)) if working is not None else 0
 
 
-def leasable(value: Any) -> Iterator[Any]:
-    """The recipes inside a value that say how large they are."""
+def leasable(value: Any, says: str = "footprint") -> Iterator[Any]:
+    """The recipes inside a value that say how large they are (or, with `sources`, from which files they come)."""
     if isinstance(value, Ref | str | bytes):
         return
-    if hasattr(value, "footprint"):
+    if hasattr(value, says):
         yield value
     else:
         inner = value.values() if isinstance(value, Mapping) else parts(value)
         for one in inner:
-            yield from leasable(one)
+            yield from leasable(one, says)

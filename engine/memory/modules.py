@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import WeftError
+from engine.memory.ahead import Ahead, signature
 from engine.memory.budget import Budget, Resident
 from engine.memory.devices import MB, Device, HostDevice, TorchDevice, set_threads_once
 from engine.memory.placing import WAYS, Footprint, Way, choose
@@ -51,6 +52,8 @@ class Memory:
         self._building: dict[str, threading.Lock] = {}
         self._at_least: dict[str, Way] = {}
         self._working = 0
+        self.loading: set[str] = set()  # the ids of weights that a lease is waiting for now
+        self.ahead = Ahead(self)
 
     # -- devices and budgets
 
@@ -127,6 +130,7 @@ class Memory:
         own = getattr(recipe, "computes_in", None)
         dtype = own(device, dtype) if own is not None else dtype
         name = f"{type(recipe).__name__}:{recipe.weights}:{device}:{dtype}"
+        self.ahead.drop(recipe.weights)
         held = self._module(name, recipe, device, dtype, working_bytes, check)
         try:
             with held.lock, ExitStack() as stack:
@@ -171,13 +175,17 @@ class Memory:
                 self.budget(where).insert(resident)
             set_threads_once()
             started = time.perf_counter()
+            self.loading.add(recipe.weights)
             try:
                 module = recipe.build(where, dtype)
             except BaseException:
                 with self.lock:
                     self.budget(where).withdraw(resident)
                 raise
+            finally:
+                self.loading.discard(recipe.weights)
             resident.cost = time.perf_counter() - started
+            self.ahead.measured(footprint.whole, resident.cost)
             with self.lock:
                 size = module_bytes(module)
                 footprint = footprint if footprint.whole else Footprint(size)
@@ -323,15 +331,6 @@ def _worn(recipe: Leasable) -> Any:
 
 def _nothing() -> None:
     """Working memory is never evicted."""
-
-
-def signature(path: str) -> tuple[int, ...]:
-    """Which file it is and in which state: inode, size, time of the last change; () when it is gone."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _overwritten(path: str, before: tuple[int, ...]) -> bool:

@@ -18,7 +18,7 @@ from engine.events import Event, JobFinished, JobQueued, JobStarted
 from engine.executor import Engine, Execution, Lanes, Order
 from engine.graph import Graph, bind
 from engine.invoke import Invoker, LocalInvoker
-from engine.memory import Memory, probe
+from engine.memory import Disk, Memory, probe
 from engine.memory.forecast import leasable
 from engine.numerics import Numerics
 from engine.places import Places, set_process_places
@@ -50,6 +50,7 @@ class Session:
         records: Records | None = None,
         lower: Tier | None = None,
         invoker: Invoker | None = None,
+        disk: Disk | None = None,
         jobs: int = 2,
         paranoid: bool = False,
     ) -> None:
@@ -63,6 +64,7 @@ class Session:
             records: Traces, receipts, seconds; `Records()` keeps them in memory.
             lower: A tier below the host, such as disk.
             invoker: Who calls nodes.
+            disk: Where weights are read ahead from.
             jobs: How many jobs are under way at once; the device still runs one step at a time.
             paranoid: Hash inputs around every call.
         """
@@ -81,6 +83,7 @@ class Session:
             invoker=invoker or LocalInvoker(registry.types, paranoid),
             lanes=Lanes(),
             exact=bool(os.environ.get("WEFT_EXACT")),
+            disk=disk,
         )
         self.jobs: dict[str, Job] = {}
         self._pool = ThreadPoolExecutor(max(1, jobs), thread_name_prefix="weft job")
@@ -209,6 +212,7 @@ class Session:
         with self._lock:
             self._turns.join(job, models)
         self._pool.submit(self._carry_next)
+        self._look_beyond()
 
     def _carry_next(self) -> None:
         """Carry out the job whose turn it is: one whose models are loaded first, within bounds."""
@@ -216,7 +220,21 @@ class Session:
         with self._lock:
             job = self._turns.take(loaded)
         if job is not None:
-            self._carry_out(job)
+            self._look_beyond()
+            try:
+                self._carry_out(job)
+            finally:
+                self.engine.reader.forget(job)
+
+    def _look_beyond(self) -> None:
+        """Let the weights of the job that is next be read while others run."""
+        loaded = self.engine.memory.weights()
+        with self._lock:
+            job = self._turns.peek(loaded)
+        execution = job.execution if job is not None else None
+        if job is not None and execution is not None:
+            wishes = execution.wishes_before(lambda: not job.finished, lambda: job.state != "queued", job.tell)
+            self.engine.reader.wish(job, wishes, rank=1)
 
     def _accept(
         self,
@@ -413,6 +431,7 @@ class Session:
             if not job.finished:
                 job.cancel()
         self._pool.shutdown(wait=True)
+        self.engine.reader.close()
         for job in self.jobs.values():
             job.close()
         self.engine.lanes.close()

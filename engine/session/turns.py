@@ -33,13 +33,24 @@ class Turns:
 
         A job that loads nothing new costs those before it only its own time; three times is the bound for that.
         """
-        self._waiting = [one for one in self._waiting if not one.job.finished]
-        if not self._waiting:
+        chosen = self._next(loaded)
+        if chosen is None:
             return None
-        chosen = self._waiting[0]
-        if chosen.passed < PASSED_OVER and not chosen.models <= set(loaded):
-            chosen = next((one for one in self._waiting if one.models and one.models <= set(loaded)), chosen)
         for one in self._waiting[: self._waiting.index(chosen)]:
             one.passed += 1
         self._waiting.remove(chosen)
         return chosen.job
+
+    def peek(self, loaded: Collection[str]) -> Job | None:
+        """The job that `take` would give now."""
+        chosen = self._next(loaded)
+        return chosen.job if chosen is not None else None
+
+    def _next(self, loaded: Collection[str]) -> _Waiting | None:
+        self._waiting = [one for one in self._waiting if not one.job.finished]
+        if not self._waiting:
+            return None
+        first = self._waiting[0]
+        if first.passed >= PASSED_OVER or first.models <= set(loaded):
+            return first
+        return next((one for one in self._waiting if one.models and one.models <= set(loaded)), first)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import places
 from engine.errors import fail
-from engine.memory.modules import signature
+from engine.memory import signature
 from nodes.families.files import Component, component, damaged, is_inside, read_json
 from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights

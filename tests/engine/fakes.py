@@ -1,10 +1,10 @@
 """Fakes of the world, and only of the world: devices with a byte budget, a clock, gates between threads."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
-from engine.memory import Memory
+from engine.memory import Extent, Memory
 
 
 @dataclass
@@ -72,6 +72,28 @@ class Gate:
         while not self.open.wait(0.005):
             look()
         self.passed += 1
+
+
+@dataclass
+class FakeDisk:
+    """A disk from which a file comes in four pieces; each waits for the file's gate, where it has one."""
+
+    near: set[str] = field(default_factory=set)  # paths that are in memory
+    brought: list[str] = field(default_factory=list)  # a path for each piece that came
+    asked: list[str] = field(default_factory=list)
+
+    def missing(self, extent: Extent) -> int:
+        self.asked.append(extent.path)
+        return 0 if extent.path in self.near else extent.end - extent.start
+
+    def bring(self, extent: Extent) -> Generator[int]:
+        for _ in range(4):
+            if f"disk {extent.path}" in GATES:
+                GATES[f"disk {extent.path}"].reached.set()
+                GATES[f"disk {extent.path}"].open.wait(10)
+            self.brought.append(extent.path)
+            yield (extent.end - extent.start) // 4
+        self.near.add(extent.path)
 
 
 GATES: dict[str, Gate] = {}

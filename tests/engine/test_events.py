@@ -41,6 +41,9 @@ FILLED = {
     "used": 1,
     "limit": 2,
     "peak": 1,
+    "model": "VAE",
+    "bytes": 1,
+    "read": 1,
 }
 
 

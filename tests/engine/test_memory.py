@@ -24,8 +24,8 @@ from engine.memory import (
     module_bytes,
     probe,
     set_threads_once,
+    signature,
 )
-from engine.memory.modules import signature
 from tests.engine.fakes import FakeDevice, FakeMps, fake_memory
 from tests.engine.toys import COUNT, Weights
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from engine import places
 from engine.errors import Problem, Where, refuse
+from engine.memory import Extent, Footprint
 from engine.node import Choices, File, Multiline, Range, Seed, SocketOnly, Unkeyed, WidgetOnly, node, spec_of
 from engine.packs import Pack
 from engine.registry import Registry, make_registry
@@ -675,9 +676,64 @@ def wear(run: Run, adapter: str = "", looks: int = 50) -> Thing:
     return Thing(str(sorted(seen)))
 
 
+@socket(recipe=True)
+@dataclass(frozen=True)
+class Model:
+    """A recipe whose weights lie in a file of `size` bytes."""
+
+    name: str
+    size: int = 0
+    file: str = ""
+
+    @property
+    def weights(self) -> str:
+        return self.name
+
+    def footprint(self, dtype: str) -> Footprint:
+        return Footprint(self.size)
+
+    def sources(self, live: bool = False) -> tuple[Extent, ...]:
+        if self.file == "missing":
+            raise refuse("the file is gone")
+        return () if live else (Extent(self.file or self.name, 0, self.size),)
+
+    def build(self, device: str, dtype: str) -> Any:
+        if self.file == "missing":
+            raise refuse("the file is gone")
+        gate(f"build {self.name}").reached.set()
+        if f"hold {self.name}" in GATES:
+            GATES[f"hold {self.name}"].open.wait(10)
+        counted(f"build {self.name}")
+        return Module([])
+
+    def attach(self, module: Any) -> Callable[[], None]:
+        return lambda: None
+
+
+@node("toy.model", light=True)
+def model_of(name: str = "m", size: int = 0, file: str = "") -> Model:
+    """A recipe, known before its file is read."""
+    return Model(name, size, file)
+
+
+@node("toy.shape")
+def shape_of(model: Model) -> Thing:
+    """Asks a model for its shape and leases nothing."""
+    return Thing(model.name)
+
+
+@node("toy.paint")
+def paint(run: Run, model: Model, thing: Thing | None = None, gate_name: str = "") -> Thing:
+    """Leases a model, and waits at a gate while it has it."""
+    with run.lease(model):
+        if gate_name:
+            gate(gate_name).wait(run.check)
+    return Thing((thing.text if thing else "") + model.name)
+
+
 MODULE = __name__
 NODES = tuple(spec for thing in list(globals().values()) if (spec := getattr(thing, "__weft__", None)))
-TYPES = tuple(vars(cls)["__weft_type__"] for cls in (Thing, SpecialThing, Other, Grid, Plan))
+TYPES = tuple(vars(cls)["__weft_type__"] for cls in (Thing, SpecialThing, Other, Grid, Plan, Model))
 
 
 def registry(*more: Callable[..., Any]) -> Registry:

@@ -8,7 +8,17 @@ import pytest
 
 from engine.cli import console, follow
 from engine.errors import Problem
-from engine.events import Planned, StepBlocked, StepFailed, StepFinished, StepHit, StepProgress, StepStarted
+from engine.events import (
+    Planned,
+    StepBlocked,
+    StepFailed,
+    StepFinished,
+    StepHit,
+    StepProgress,
+    StepStarted,
+    WeightsComing,
+    WeightsNear,
+)
 
 JOB = SimpleNamespace(graph=SimpleNamespace(steps={"sample": None, "decode": None}))
 
@@ -72,6 +82,16 @@ def test_a_resumed_step_begins_where_it_was_left(screen):
     view.tell(StepStarted(path="sample", why="steps changed", resumed=14, steps=20))
     line = view.line(StepFinished(path="sample", seconds=1.0))
     assert line is not None and line.endswith("steps changed; went on after step 14 of 20")
+
+
+def test_weights_that_were_read_ahead_are_told_once_they_are_there(screen):
+    screen()
+    view = follow.Plain()
+    assert view.line(WeightsComing(path="decode", model="VAE", bytes=10**9)) is None
+    line = view.line(WeightsNear(path="decode", model="VAE", read=10**9, seconds=2.0))
+    assert line is not None and line.split() == "decode read 1.0 GB in 2.0 s, ahead of its turn".split()
+    stopped = WeightsNear(path="decode", model="VAE", read=5, seconds=2.0, stopped="nobody needs it any more")
+    assert view.line(stopped) is None
 
 
 def test_a_terminal_without_blocks_gets_signs_that_it_has(screen):
