@@ -38,6 +38,7 @@ from engine.events import (
     StepShown,
 )
 from engine.graph import Out
+from engine.server.album import Album, name_of
 from engine.server.blobs import Blobs, seen
 from engine.server.codec import encode
 from engine.server.entry import Entry
@@ -51,10 +52,10 @@ PREVIEW = 1  # the kind of a binary message that holds a picture of work in prog
 
 @dataclass(frozen=True)
 class Shown:
-    """A value that can be seen: the output it stands at, its ids, and itself."""
+    """A value that can be seen: the output it stands at, its name, and itself; None when it is in the saved files."""
 
     output: str
-    id: str
+    name: str
     value: Any
 
 
@@ -72,6 +73,7 @@ class Diary:
         self.hub = hub
         self.store = store
         self.blobs = blobs
+        self.album = Album(store, blobs)
         self.output = output
         self._told = told
         self._loop = asyncio.get_running_loop()
@@ -133,8 +135,11 @@ class Diary:
             if ids and all(id in execution.values for id in ids):
                 value = fill(template, execution.values.__getitem__)
                 if seen(value):
-                    whole = str([(ref.id, ref.path) for ref in holes(template)])
-                    found.append(Shown(out.name, whole, value))
+                    found.append(Shown(out.name, name_of(template), value))
+        if isinstance(event, AlreadySaved) and not found:
+            # Nothing was computed, not even the picture: the files are the picture.
+            output = live.spec.bypass[0][0] if live is not None and live.spec.bypass else "files"
+            found.append(Shown(output, name_of(live.outputs.get(output)) if live is not None else "", None))
         return found
 
     # -- on the publisher's thread
@@ -190,13 +195,14 @@ class Diary:
         found = {}
         try:
             for one in shown:
-                found[one.output] = self.blobs.show(one.id, one.value)
-            if isinstance(event, AlreadySaved) and not found:
-                # Nothing was computed, not even the picture: the files are the picture.
-                adopted = [self.blobs.adopt(Path(file)) for file in event.files]
-                blobs = [blob for blob in adopted if blob is not None]
+                if one.value is None:
+                    adopted = [self.blobs.adopt(Path(file)) for file in getattr(event, "files", ())]
+                    blobs = [blob for blob in adopted if blob is not None]
+                else:
+                    blobs = self.blobs.show(one.name, one.value)
                 if blobs:
-                    found[self._passed(entry, event.path)] = blobs
+                    found[one.output] = blobs
+                    self.album.keep(entry.row.owner, one.name, blobs)
         except WeftError as error:
             LOG.error("a picture of %s is not shown: %s", event.path, error)
         except Exception:
@@ -207,11 +213,6 @@ class Diary:
             record = {"event": "step_pictures", **entry.told, "path": event.path, "output": output}
             records.append({**record, "pictures": encode(blobs)})
         return records
-
-    def _passed(self, entry: Entry, path: str) -> str:
-        """The output at which an effect passes its picture on."""
-        step = entry.job.graph.steps.get(path) if entry.job is not None else None
-        return step.spec.bypass[0][0] if step is not None and step.spec.bypass else "files"
 
     def _end(self, entry: Entry, event: JobFinished) -> None:
         """Gather what came of the job and write it down; then give its leases back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -15,6 +16,7 @@ from engine.graph import flow_specs
 from engine.places import Places
 from engine.registry import Registry
 from engine.server import content, endpoint, forecast, gallery, jobs, live, metrics, results, tabs  # noqa: F401  their routes
+from engine.server.album import Album, name_of
 from engine.server.codec import decode, encode
 from engine.server.house import House
 from engine.server.routing import ROUTES, install, route
@@ -201,17 +203,27 @@ async def check(house: House, request: web.Request, body: CheckRequest) -> Check
 @route("POST", "/api/plan", Planned, takes=PlanRequest)
 async def plan(house: House, request: web.Request, body: PlanRequest) -> Planned:
     """What would run now, why and for how long. A workflow that cannot be bound has no steps, but its problems."""
-    session = await house.session()
+    session, album, owner = await house.session(), (await house.book()).diary.album, house.owner(request)
     try:
-        return await asyncio.to_thread(_plan, session, body, house.places_of(request) if house.owner(request) else None)
+        return await asyncio.to_thread(_plan, session, album, owner, body, house.places_of(request) if owner else None)
     except WeftError as error:
         return Planned([], [_shape(problem) for problem in error.problems], [], {})
 
 
-def _plan(session: Session, body: PlanRequest, places: Places | None) -> Planned:
-    made, drawn = session.foresee(from_json(body.workflow), body.parameters, body.targets, places=places)
+def _plan(session: Session, album: Album, owner: str, body: PlanRequest, places: Places | None) -> Planned:
+    frontier, drawn = session.look(from_json(body.workflow), body.parameters, body.targets, places=places)
+    made = frontier.snapshot()
+    names = {
+        path: {output: name_of(template) for output, template in step.outputs.items()}
+        for path, step in frontier.lives.items()
+    }
+    seen = album.find(owner, (name for outputs in names.values() for name in outputs.values()))
+    pictures = {
+        path: {out: seen[name] for out, name in outputs.items() if name in seen} for path, outputs in names.items()
+    }
+    steps = [decode(PlanStepShape, _listed(row.to_json())) for row in made.steps]
     return Planned(
-        [decode(PlanStepShape, _listed(step.to_json())) for step in made.steps],
+        [replace(step, pictures=pictures[step.path]) if pictures.get(step.path) else step for step in steps],
         [_shape(problem) for problem in made.problems],
         [_shape(problem) for problem in made.lints],
         dict(drawn),

@@ -21,7 +21,7 @@ from typing import Any
 
 from engine.errors import fail
 
-VERSION = 2
+VERSION = 3
 STARTS_LIMIT = 3  # a job that took the process with it this often is not tried again
 # Version 1, and what each later version adds: a new database goes through all of them, as an old one does.
 _SCHEMAS = (
@@ -60,6 +60,12 @@ CREATE TABLE usage (owner TEXT, day TEXT, seconds REAL NOT NULL, PRIMARY KEY (ow
 CREATE TABLE hooks (
     job TEXT PRIMARY KEY, url TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, due REAL
 ) WITHOUT ROWID;
+""",
+    """
+CREATE TABLE seen (
+    owner TEXT NOT NULL, name TEXT NOT NULL, pictures TEXT NOT NULL, modified REAL NOT NULL, PRIMARY KEY (owner, name)
+) WITHOUT ROWID;
+CREATE INDEX seen_by_age ON seen (modified);
 """,
 )
 _COLUMNS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.server.shapes.job import Blob
 from engine.server.shapes.plain import Json, Seeds
 from engine.server.shapes.problem import ProblemShape
 
@@ -34,7 +35,7 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class PlanStepShape:
-    """One row of a plan."""
+    """One row of a plan; `pictures` are what its outputs were seen as before, or would be seen as again."""
 
     path: str
     node: str
@@ -46,6 +47,7 @@ class PlanStepShape:
     waits_for: list[str] = field(default_factory=list)
     problem: ProblemShape | None = None
     memory: int | None = None
+    pictures: dict[str, list[Blob]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
