@@ -131,3 +131,31 @@ def test_live_runs_after_an_edit_by_itself_and_only_once(editor):
     editor.until(lambda: editor.forecast() == "everything is up to date", "the plan")
     assert [e["event"] for e in editor.diary() if e["event"] == "job_queued"] == ["job_queued"]
     press(editor, ".chip.live", "live")
+
+
+def test_an_edit_that_goes_back_shows_the_picture_it_comes_back_to_without_a_run(editor):
+    def picture():
+        found = editor.all("[data-node=save] img")
+        return found[0].get_attribute("src") if found else None
+
+    def turn(seed):
+        editor.set_number("sample", "seed", seed)
+        editor.until(lambda: editor.forecast() not in ("", "planning…"), "the plan")
+
+    turn("8001")
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    first = editor.until(picture, "the first picture")
+    turn("8002")
+    editor.until(lambda: "sample" in editor.will_run(), "the plan of the edit")
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    editor.until(lambda: picture() not in (None, first), "the second picture")
+    editor.forget_diary()
+    turn("8001")
+    editor.until(lambda: picture() == first, "the first picture again")
+    assert editor.ran() == []
+
+    editor.open(fresh=False)
+    editor.until(lambda: picture() == first, "the picture in a page that was opened just now")
+    assert editor.ran() == []

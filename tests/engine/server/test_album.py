@@ -5,7 +5,7 @@ from engine.server.blobs import Blobs
 from engine.server.shapes import Blob
 from engine.server.store import Store
 from tests.engine.flows import box
-from tests.engine.server.outer import Caller
+from tests.engine.server.test_door import Caller
 from tests.engine.server.painted import document
 
 

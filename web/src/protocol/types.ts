@@ -188,6 +188,8 @@ export interface PlanStep {
   problem?: Problem;
   /** Bytes in use at most while it runs, as far as was ever measured. */
   memory?: number | null;
+  /** What its outputs were seen as before, and would be seen as again. */
+  pictures?: Record<string, Picture[]>;
 }
 
 export interface Plan {

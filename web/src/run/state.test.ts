@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Plan, WireEvent } from "../protocol/types";
-import { forecastLine, outlooks, reduce, reduceQueue, START } from "./state";
+import { forecastLine, outlooks, recalled, reduce, reduceQueue, START } from "./state";
 
 const play = (events: WireEvent[], from = START) => events.reduce(reduce, from);
 const job = "j1";
@@ -102,4 +102,14 @@ test("an instance is as busy as the busiest step inside, for the sum of their se
   );
   expect(mapped.each).toMatchObject({ forecast: "run", seconds: 2 });
   expect(found.hires).toMatchObject({ forecast: "run", seconds: 2.5, why: "seed changed" });
+});
+
+test("a plan brings back the pictures of what was seen before, on an instance too, and keeps what it has nothing newer for", () => {
+  const red = { blob: "r", width: 8, height: 8 };
+  const mask = { blob: "m", width: 8, height: 8 };
+  const held = { decode: [{ blob: "old", width: 8, height: 8 }], other: [red] };
+  const plan = (pictures: Record<string, (typeof red)[]>): Plan => ({ steps: [{ path: "decode", node: "d", status: "run" }, { path: "hires/decode", node: "d", status: "hit", pictures }], problems: [], lints: [] });
+  const made = recalled(held, plan({ mask: [mask], image: [red] }));
+  expect(made).toEqual({ decode: held.decode, other: [red], "hires/decode": [red], hires: [red] });
+  expect(recalled(made, plan({ image: [{ ...red }] }))).toBe(made);
 });

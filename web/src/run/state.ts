@@ -27,7 +27,7 @@ export interface RunState {
   finishedSteps: number;
   seconds: number | null;
   problems: Problem[];
-  /** The pictures of each node's latest result, whichever job made them. */
+  /** The pictures of each node's latest result, whichever job made them, or of what it is known to give. */
   pictures: Record<string, Picture[]>;
   /** Which output those pictures are of, for what this job has shown. */
   shown: Record<string, string>;
@@ -229,6 +229,20 @@ export function outlooks(plan: Plan): Record<string, Outlook> {
   }
   return found;
 }
+
+/** The pictures of what the graph says now, where they were seen before: an edit that goes back shows what it comes back to. */
+export function recalled(held: Record<string, Picture[]>, plan: Plan): Record<string, Picture[]> {
+  const found: Record<string, Picture[]> = {};
+  for (const step of plan.steps) {
+    const [name] = Object.keys(step.pictures ?? {}).sort((a, b) => Number(a === "mask") - Number(b === "mask"));
+    const pictures = name === undefined ? undefined : step.pictures?.[name];
+    if (pictures) found[step.path] = found[outer(step.path)] = pictures;
+  }
+  const news = Object.entries(found).filter(([path, pictures]) => !same(held[path], pictures));
+  return news.length ? { ...held, ...Object.fromEntries(news) } : held;
+}
+
+const same = (a: Picture[] | undefined, b: Picture[]): boolean => a?.length === b.length && b.every((picture, i) => picture.blob === a[i]?.blob);
 
 function sum(a: Outlook, b: Outlook): number | null {
   const of = (item: Outlook) => (item.forecast === "run" ? item.seconds : 0);
