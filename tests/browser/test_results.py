@@ -159,3 +159,21 @@ def test_an_edit_that_goes_back_shows_the_picture_it_comes_back_to_without_a_run
     editor.open(fresh=False)
     editor.until(lambda: picture() == first, "the picture in a page that was opened just now")
     assert editor.ran() == []
+
+
+def test_a_run_stands_on_the_workflow_that_sent_it_and_not_on_another_with_nodes_of_the_same_names(editor):
+    editor.set_number("sample", "seed", "8101")
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    editor.until(lambda: editor.all("[data-node=save] img"), "the picture")
+    document = editor.document()
+    editor.open_document("the same names", {**document, "title": "the same names", "nodes": seeded(document, 8102)})
+    editor.until(lambda: "sample" in editor.will_run(), "its plan")
+    assert not editor.all("[data-node] img"), "nothing of it was ever seen"
+    editor.one(".tab:not(.active) .name").click()
+    editor.until(lambda: editor.all("[data-node=save] img"), "the first workflow's picture again")
+
+
+def seeded(document, seed):
+    node = document["nodes"]["sample"]
+    return {**document["nodes"], "sample": {**node, "inputs": {**node["inputs"], "seed": seed}}}

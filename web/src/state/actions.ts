@@ -10,7 +10,7 @@ import { START } from "../run/state";
 import { specsNow, useCatalogue } from "./catalogue";
 import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
 import { takeFavourites } from "./favourites";
-import { useRun } from "./run";
+import { sentFrom, useRun } from "./run";
 import { openSheet, useSheets } from "./sheets";
 import { complain, say, useUi } from "./ui";
 
@@ -53,7 +53,14 @@ async function planNow(): Promise<void> {
 
 /** Plan whenever something changed that may change what runs. */
 export function watchDocument(): () => void {
+  const show = ({ active, tabs }: ReturnType<typeof useDocument.getState>) => useRun.getState().show(active, tabs.map((tab) => tab.id));
+  show(useDocument.getState());
   return useDocument.subscribe((state, before) => {
+    if (state.active !== before.active) {
+      show(state);
+      planSoon();
+      return; // another workflow on screen is no edit
+    }
     if (samePlan(documentOf(state), documentOf(before))) return;
     edited = true;
     planSoon();
@@ -90,7 +97,9 @@ export async function run(options: RunOptions & { first?: boolean; one?: boolean
   if (many) rest.batch = batchOf(count);
   try {
     const title = documentNow().title;
+    const tab = tabNow().id;
     const job = await api.submit(outgoing(), { ...(title ? { title } : {}), ...rest });
+    sentFrom(job.id, tab);
     if (first && (job.position ?? 0) > 0) await api.move(job.id, 0);
     if (many) say(`${count} pictures, each of its own seed`, { label: "show them", run: () => void openSheet(job.id).catch(failed) });
     return job;

@@ -17,7 +17,10 @@ export interface Frame {
 const LONGEST_FILM = 120;
 
 interface RunStore {
+  /** The run of the workflow on screen. */
   run: RunState;
+  /** Those of the other open tabs, by the tab's id: two workflows may have nodes of one name. */
+  others: Record<string, RunState>;
   queue: Job[];
   paused: boolean;
   plan: Plan | null;
@@ -39,10 +42,13 @@ interface RunStore {
   preview(preview: Preview): void;
   setRun(run: RunState): void;
   setConnected(yes: boolean): void;
+  /** Another tab comes on screen, and its run with it. */
+  show(tab: string, open: string[]): void;
 }
 
 export const useRun = create<RunStore>((set, get) => ({
   run: START,
+  others: {},
   queue: [],
   paused: false,
   plan: null,
@@ -61,16 +67,31 @@ export const useRun = create<RunStore>((set, get) => ({
     }),
   setServer: (server) => set({ server, queue: server.queue.jobs, paused: server.queue.paused }),
   setQueue: (queue, paused) => set({ queue, paused }),
-  setRun: (run) => set({ run }),
+  setRun: (run) => {
+    const away = elsewhere(run.job ?? undefined);
+    set(away ? { others: { ...get().others, [away]: run } } : { run });
+  },
   setConnected: (connected) => set({ connected }),
+  show: (tab, open) =>
+    set(({ run, others, previews }) => {
+      if (tab === shown) return {};
+      const first = !shown; // what the page found running when it was opened, before it had its tabs
+      const held = { ...others, ...(first ? {} : { [shown]: run }) };
+      shown = tab;
+      for (const preview of Object.values(previews)) setTimeout(() => URL.revokeObjectURL(preview.url), 1000);
+      const kept = Object.entries(held).filter(([id]) => id !== tab && open.includes(id));
+      return { run: held[tab] ?? (first ? run : START), others: Object.fromEntries(kept), previews: {}, plan: null, outlooks: {}, problems: {} };
+    }),
   take: (event) => {
     const state = get();
-    const run = reduce(state.run, event);
+    const away = elsewhere(event.job);
+    if (away) set({ others: { ...state.others, [away]: reduce(state.others[away] ?? START, event) } });
+    const run = away ? state.run : reduce(state.run, event);
     const queue = reduceQueue(state.queue, event);
     const patch: Partial<RunStore> = {};
     if (run !== state.run) patch.run = run;
     if (queue && queue !== state.queue) patch.queue = queue;
-    if (event.job === run.job && OVER.has(event.event)) {
+    if (!away && event.job === run.job && OVER.has(event.event)) {
       const over = event.event === "step_finished" ? [String(event.path)] : Object.keys(state.previews);
       patch.previews = Object.fromEntries(Object.entries(state.previews).filter(([path]) => !over.includes(path)));
       for (const path of over) {
@@ -82,6 +103,7 @@ export const useRun = create<RunStore>((set, get) => ({
     return queue === null;
   },
   preview: (preview) => {
+    if (elsewhere(preview.job)) return;
     set(({ films }) => {
       const frames = films.job === preview.job ? films.frames : {};
       const held = frames[preview.path] ?? [];
@@ -108,6 +130,34 @@ export const useRun = create<RunStore>((set, get) => ({
     else URL.revokeObjectURL(url);
   },
 }));
+
+let shown = ""; // the tab on screen
+
+/** Which tab sent a job; outlives a reload of the page. */
+const senders = ((): Map<string, string> => {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem("weft.senders") ?? "[]") as [string, string][]);
+  } catch {
+    return new Map();
+  }
+})();
+
+/** The tab that sent this job, when it is not the one on screen. */
+const elsewhere = (job: string | undefined): string | undefined => {
+  const tab = senders.get(job ?? "");
+  return tab === undefined || tab === shown ? undefined : tab;
+};
+
+/** This job belongs to that tab: what it tells stands on its nodes alone. */
+export function sentFrom(job: string, tab: string): void {
+  senders.set(job, tab);
+  for (const old of [...senders.keys()].slice(0, -100)) senders.delete(old);
+  try {
+    sessionStorage.setItem("weft.senders", JSON.stringify([...senders]));
+  } catch {
+    // storage that is full or forbidden: the tab is forgotten with the page
+  }
+}
 
 const OVER = new Set(["step_finished", "step_failed", "job_finished", "job_started"]);
 
