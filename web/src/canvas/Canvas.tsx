@@ -7,8 +7,9 @@ import {
   type ReactFlowState,
   useReactFlow,
   useStore,
+  useStoreApi,
 } from "@xyflow/react";
-import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useRef } from "react";
+import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { disconnect, spliceNode } from "../document/operations";
 import type { Spot } from "../protocol/types";
 import { type Carried, carried } from "../state/carried";
@@ -28,6 +29,7 @@ import { useCanvasKeys } from "./keyboard";
 import { FAR, NodeCard } from "./NodeCard";
 import { pathOf } from "./path";
 import { DROP, put, useCards } from "./useCards";
+import { useRoutes } from "./useRoutes";
 import { useWires } from "./useWires";
 import { WireEdge, type WireEdgeType } from "./WireEdge";
 import { viewOf, viewWith } from "./view";
@@ -73,9 +75,14 @@ const isFar = (nodes: AnyNode[]) => (state: ReactFlowState): boolean => {
 
 export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: CanvasProps) {
   const specs = useCatalogue((state) => state.specs);
-  const { nodes, drawn, onNodesChange } = useCards(specs);
+  const { nodes, drawn, onNodesChange, moving } = useCards(specs);
   const edges = useWires(specs);
+  useRoutes(nodes, edges, moving);
   const flow = useReactFlow<AnyNode, WireEdgeType>();
+  const store = useStoreApi();
+  // React Flow measures whatever is mounted, whether it knows the size or not. Of a plain box it would find no sockets,
+  // and the wires would be gone: geometry.ts says where everything is, so nothing is measured.
+  useState(() => store.setState({ updateNodeInternals: () => undefined }));
   const far = useStore(isFar(nodes));
   const box = useRef<HTMLDivElement>(null);
   const pointer = useRef<Spot | null>(null);

@@ -96,6 +96,8 @@ export class Deck {
         selected: isChosen,
         width: shape.width,
         height: shape.height,
+        // Said beforehand, or React Flow measures what is mounted: from far away it would find no sockets, and draw no wires.
+        measured: { width: shape.width, height: shape.height },
         handles: shape.handles,
         ariaLabel: `${json.title ?? spec?.title ?? json.type}, ${name}`,
       } as CardNode;
@@ -124,6 +126,7 @@ export function things(document: WorkflowJson, scope: string, selected: string[]
       data: { name, frame },
       width: frame.w,
       height: frame.h,
+      measured: { width: frame.w, height: frame.h },
       selected: chosen.has(id),
       zIndex: -2000,
       dragHandle: ".frame-head",
@@ -142,6 +145,7 @@ export function things(document: WorkflowJson, scope: string, selected: string[]
       data: { name, note },
       width: note.w,
       height: note.h,
+      measured: { width: note.w, height: note.h },
       selected: chosen.has(id),
       handles: [],
       ariaLabel: note.text.slice(0, 60),

@@ -10,6 +10,8 @@ export const ROW = 22;
 export const TEXT = 74;
 export const PAD = 6;
 export const SOCKET = 10;
+/** A card's border: what lies in the card is placed from within it. */
+const EDGE = 1;
 
 export interface SocketRow {
   kind: "sockets";
@@ -144,8 +146,8 @@ export function shapeOf(
       id,
       type,
       position: type === "target" ? "left" : "right",
-      x: (type === "target" ? 0 : WIDTH) - SOCKET / 2,
-      y: at - SOCKET / 2,
+      x: type === "target" ? EDGE - SOCKET / 2 : WIDTH - EDGE - SOCKET / 2,
+      y: at + EDGE - SOCKET / 2,
       width: SOCKET,
       height: SOCKET,
     });
@@ -161,14 +163,14 @@ export function shapeOf(
 const BEND = 22;
 
 function rerouteShape(): Shape {
-  const at = { y: BEND / 2 - SOCKET / 2, width: SOCKET, height: SOCKET };
+  const at = { y: BEND / 2 + EDGE - SOCKET / 2, width: SOCKET, height: SOCKET };
   return {
     width: BEND,
     height: BEND,
     rows: [],
     handles: [
-      { id: "value", type: "target", position: "left", x: -SOCKET / 2, ...at },
-      { id: "value", type: "source", position: "right", x: BEND - SOCKET / 2, ...at },
+      { id: "value", type: "target", position: "left", x: EDGE - SOCKET / 2, ...at },
+      { id: "value", type: "source", position: "right", x: BEND - EDGE - SOCKET / 2, ...at },
     ],
     picture: null,
   };

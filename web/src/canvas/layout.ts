@@ -1,34 +1,34 @@
-import { graphlib, layout as dagre } from "@dagrejs/dagre";
 import { graphAt, viewKey } from "../document/operations";
 import { specOf, type Specs } from "../document/specs";
 import { wiresInto } from "../document/wires";
 import type { GraphJson, Spot, WorkflowJson } from "../protocol/types";
-import { shapeOf } from "./geometry";
+import { type Shape, shapeOf } from "./geometry";
+import { type Item, layers, type Line } from "./layers";
 
 /** Layers from left to right, wires short: a place for every node of a graph, or for those of a selection. */
 export function layered(document: WorkflowJson, scope: string, specs: Specs, only?: string[]): Record<string, Spot> {
   const whole = graphAt(document, scope);
   const graph = only ? { ...whole, nodes: Object.fromEntries(Object.entries(whole.nodes).filter(([name]) => only.includes(name))) } : whole;
-  const drawing = new graphlib.Graph();
-  drawing.setGraph({ rankdir: "LR", nodesep: 28, ranksep: 76, ranker: "network-simplex" });
-  drawing.setDefaultEdgeLabel(() => ({}));
+  const shapes = new Map<string, Shape>();
   for (const [name, node] of Object.entries(graph.nodes)) {
-    const { width, height } = shapeOf(node, specOf(node, document, specs), {
-      pictures: pictured(graph, name, document, specs),
-      open: !!document.view?.open?.[viewKey(scope, name)],
-    });
-    drawing.setNode(name, { width, height });
+    const key = viewKey(scope, name);
+    const options = { collapsed: !!document.view?.collapsed?.[key], open: !!document.view?.open?.[key], pictures: pictured(graph, name, document, specs) };
+    shapes.set(name, shapeOf(node, specOf(node, document, specs), options));
   }
+  const items: Item[] = [...shapes].map(([name, { width, height }]) => ({ name, width, height }));
+  const middle = (name: string, type: "source" | "target", id: string): number => {
+    const shape = shapes.get(name);
+    const handle = shape?.handles.find((each) => each.type === type && (!id || each.id === id || each.id === `${id}/0`));
+    return handle ? handle.y + handle.height / 2 : (shape?.height ?? 0) / 2;
+  };
+  const lines: Line[] = [];
   for (const [name, node] of Object.entries(graph.nodes)) {
-    for (const wire of wiresInto(name, node)) if (graph.nodes[wire.from.node]) drawing.setEdge(wire.from.node, name);
+    for (const { from, slot } of wiresInto(name, node)) {
+      if (!graph.nodes[from.node]) continue;
+      lines.push({ from: from.node, to: name, out: middle(from.node, "source", from.output), into: middle(name, "target", slot) });
+    }
   }
-  dagre(drawing);
-  return Object.fromEntries(
-    Object.keys(graph.nodes).map((name) => {
-      const at = drawing.node(name) as { x: number; y: number; width: number; height: number };
-      return [name, { x: Math.round(at.x - at.width / 2), y: Math.round(at.y - at.height / 2) }];
-    }),
-  );
+  return layers(items, lines);
 }
 
 /** Nodes that will show a picture get the room for a square one. */

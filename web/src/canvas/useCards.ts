@@ -16,6 +16,8 @@ interface Cards {
   /** What is drawn now, for what happens between two drawings. */
   drawn: RefObject<AnyNode[]>;
   onNodesChange: (changes: NodeChange<AnyNode>[]) => void;
+  /** Something is being dragged. */
+  moving: boolean;
 }
 
 /** The nodes, frames and notes of the graph that is shown; what React Flow says of them goes back to the document. */
@@ -87,7 +89,7 @@ export function useCards(specs: Specs): Cards {
     [carry],
   );
 
-  return { nodes, cards, drawn, onNodesChange };
+  return { nodes, cards, drawn, onNodesChange, moving: Object.keys(dragged).length > 0 };
 }
 
 const smaller = (a: AnyNode, b: AnyNode): boolean => (a.width ?? 0) * (a.height ?? 0) < (b.width ?? 0) * (b.height ?? 0);
