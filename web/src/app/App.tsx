@@ -11,7 +11,7 @@ import { Problems } from "../panels/problems/Problems";
 import { Queue } from "../panels/queue/Queue";
 import { Workflows } from "../panels/workflows/Workflows";
 import { Inspector } from "../panels/Inspector";
-import { CullPanel, History, Models, Rooms, SweepPanel } from "../panels/Rooms";
+import { CullPanel, History, Models, Rooms, Steps, SweepPanel } from "../panels/Rooms";
 import { RunBar, progress } from "../panels/RunBar";
 import { commandById, COMMANDS, keysOf, toggleTheme } from "../panels/commands";
 import { copySelected, deleteSelected, pasteText } from "../panels/edit";
@@ -42,6 +42,7 @@ const PANELS: { id: Panel; icon: IconName; title: Text; body: () => React.ReactN
   { id: "cull", icon: "dice", title: "Look at many seeds", body: () => <CullPanel /> },
   { id: "queue", icon: "queue", title: "Queue", body: () => <Queue /> },
   { id: "models", icon: "models", title: "Models", body: () => <Models /> },
+  { id: "steps", icon: "undo", title: "Edits", body: () => <Steps /> },
   { id: "problems", icon: "problems", title: "Problems", body: () => <Problems /> },
 ];
 
@@ -288,7 +289,7 @@ function useKeys(): void {
     const onKeyDown = (event: KeyboardEvent) => {
       const ui = useUi.getState();
       // A palette that is still on its way is a dialog already: what is typed now is meant for it.
-      const dialog = document.querySelector("dialog[open]") !== null || !!ui.palette || !!ui.linking || ui.commands || !!ui.menu;
+      const dialog = document.querySelector("dialog[open]") !== null || !!ui.palette || !!ui.linking || ui.commands || ui.finding || !!ui.asking || !!ui.menu;
       const keys = keysOf(event);
       if ((event.key === "ContextMenu" || (event.key === "F10" && event.shiftKey)) && !dialog && !typing(event.target)) {
         event.preventDefault();
@@ -309,7 +310,7 @@ function useKeys(): void {
       // Where a control has the focus, Tab goes on to the next, and Space presses it.
       if ((keys === "Tab" || keys === "Space") && target && target !== document.body && !target.closest(".react-flow__pane") && !(keys === "Space" && target.matches(".canvas"))) return;
       event.preventDefault();
-      row.run();
+      row.run(keys);
     };
     window.addEventListener("keydown", onKeyDown);
     return () => window.removeEventListener("keydown", onKeyDown);

@@ -1,27 +1,30 @@
 import {
   Background,
   BackgroundVariant,
-  type FinalConnectionState,
   type Node,
+  type NodeChange,
   ReactFlow,
   type ReactFlowState,
+  SelectionMode,
   useReactFlow,
   useStore,
   useStoreApi,
 } from "@xyflow/react";
-import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
-import { disconnect, spliceNode } from "../document/operations";
+import { type DragEvent, type MouseEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { spliceNode } from "../document/operations";
+import { colourOf } from "../document/specs";
 import type { Spot } from "../protocol/types";
 import { type Carried, carried } from "../state/carried";
 import { setCanvas } from "../state/canvas";
 import { specsNow, useCatalogue } from "../state/catalogue";
-import { documentNow, graphNow, perform, scopeNow, tabOf, useDocument } from "../state/document";
-import { remember, useUi, type Wiring } from "../state/ui";
+import { documentNow, graphNow, graphOf, perform, scopeNow, scopeOf, tabOf, useDocument } from "../state/document";
+import { remember, useUi } from "../state/ui";
 import "./canvas.css";
 import { around } from "./arrange";
 import { CutLine, useCutting } from "./CutLine";
 import { wireUnder } from "./cutting";
 import { type AnyNode, boxOf } from "./deck";
+import { type EndNode, EndTag, endsOf } from "./EndTag";
 import { FarLayer } from "./FarLayer";
 import { FrameCard, NoteCard } from "./FrameCard";
 import { GraphMap } from "./GraphMap";
@@ -29,13 +32,15 @@ import { useCanvasKeys } from "./keyboard";
 import { FAR, NodeCard } from "./NodeCard";
 import { pathOf } from "./path";
 import { DROP, put, useCards } from "./useCards";
+import { useCopying } from "./useCopying";
 import { useRoutes } from "./useRoutes";
 import { useWires } from "./useWires";
+import { useWiring } from "./useWiring";
 import { WireEdge, type WireEdgeType } from "./WireEdge";
 import { viewOf, viewWith } from "./view";
-import { joinNode, offerConversion, typeAt, valid, wire } from "./wiring";
+import { valid, wire } from "./wiring";
 
-const nodeTypes = { card: NodeCard, frame: FrameCard, note: NoteCard };
+const nodeTypes = { card: NodeCard, frame: FrameCard, note: NoteCard, end: EndTag };
 const edgeTypes = { wire: WireEdge };
 const NOTHING: ReadonlySet<string> = new Set();
 const NO_NODES: AnyNode[] = [];
@@ -45,8 +50,11 @@ const FARTHER = 0.15;
 const BOXES = 220;
 
 export interface MenuTarget {
-  kind: "pane" | "node" | "wire" | "selection";
+  kind: "pane" | "node" | "wire" | "selection" | "socket";
   id?: string;
+  /** Of a socket: which of its node, and on which side. */
+  slot?: string;
+  side?: "source" | "target";
 }
 
 interface CanvasProps {
@@ -75,10 +83,13 @@ const isFar = (nodes: AnyNode[]) => (state: ReactFlowState): boolean => {
 
 export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: CanvasProps) {
   const specs = useCatalogue((state) => state.specs);
-  const { nodes, drawn, onNodesChange, moving } = useCards(specs);
+  const { nodes, cards, drawn, onNodesChange, moving } = useCards(specs);
+  const graph = useDocument(graphOf);
+  const scope = useDocument(scopeOf);
+  const tagged = useMemo(() => [...nodes, ...endsOf(cards, graph, scope)], [nodes, cards, graph, scope]);
   const edges = useWires(specs);
   useRoutes(nodes, edges, moving);
-  const flow = useReactFlow<AnyNode, WireEdgeType>();
+  const flow = useReactFlow<AnyNode | EndNode, WireEdgeType>();
   const store = useStoreApi();
   // React Flow measures whatever is mounted, whether it knows the size or not. Of a plain box it would find no sockets,
   // and the wires would be gone: geometry.ts says where everything is, so nothing is measured.
@@ -88,6 +99,9 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
   const pointer = useRef<Spot | null>(null);
   const minimap = useUi((state) => state.minimap);
   const theme = useUi((state) => state.theme);
+  const touching = useUi((state) => state.touching);
+  const wheelPans = useUi((state) => state.wheelPans);
+  const wiring = useUi((state) => state.wiring);
   const tab = useDocument((state) => state.active);
   const depth = useDocument((state) => tabOf(state).trail.length);
   const loaded = useCatalogue((state) => state.loaded);
@@ -132,6 +146,13 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
         const spot = pointer.current ?? { x: (area?.left ?? 0) + (area?.width ?? 0) / 2, y: (area?.top ?? 0) + (area?.height ?? 0) / 3 };
         return flow.screenToFlowPosition(spot);
       },
+      view: () => {
+        const { x, y, zoom } = flow.getViewport();
+        const area = box.current;
+        return { x: ((area?.clientWidth ?? 0) / 2 - x) / zoom, y: ((area?.clientHeight ?? 0) / 2 - y) / zoom, zoom };
+      },
+      look: ({ x, y, zoom }) => void flow.setCenter(x, y, { zoom }),
+      zoom: (by) => void flow.zoomTo(Math.min(2.5, Math.max(0.02, flow.getZoom() * by))),
     });
     return () => setCanvas(null);
   }, [flow, fitTo, reveal, drawn, focusNode]);
@@ -144,22 +165,8 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
 
   const cutting = useCutting(box);
 
-  const endWiring = (event: globalThis.MouseEvent | TouchEvent, state: FinalConnectionState) => {
-    const held = useUi.getState().wiring;
-    useUi.getState().set({ wiring: null });
-    if (!held || state.isValid) return;
-    const point = "changedTouches" in event ? event.changedTouches[0] : event;
-    if (!point) return;
-    const at = flow.screenToFlowPosition({ x: point.clientX, y: point.clientY });
-    const { toHandle } = state;
-    if (toHandle) {
-      if (toHandle.id && toHandle.type !== held.type) offerConversion(held, { node: toHandle.nodeId, handle: toHandle.id }, at);
-      return;
-    }
-    const over = window.document.elementFromPoint(point.clientX, point.clientY)?.closest<HTMLElement>("[data-node]")?.dataset.node;
-    if (over) joinNode(held, over, at);
-    else useUi.getState().set({ palette: { at, wire: held } });
-  };
+  const wiringHands = useWiring(drawn);
+  const copying = useCopying(box);
 
   /** The wire that the dragged node would go into, when it passes on what that carries. */
   const spliceUnder = (event: globalThis.MouseEvent | TouchEvent, node: Node): string | null => {
@@ -194,8 +201,21 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
       tabIndex={0}
       onKeyDown={onKeyDown}
       onFocus={onFocus}
-      onPointerDownCapture={cutting.onPointerDown}
-      onMouseDownCapture={cutting.onMouseDown}
+      onPointerDownCapture={(event) => {
+        cutting.onPointerDown(event);
+        wiringHands.onPointerDown(event);
+      }}
+      onMouseDownCapture={(event) => {
+        cutting.onMouseDown(event);
+        if (!event.isPropagationStopped() && !copying(event)) wiringHands.onMouseDown(event);
+      }}
+      onContextMenuCapture={(event) => {
+        const socket = (event.target as HTMLElement).closest<HTMLElement>(".socket");
+        if (!socket) return;
+        event.stopPropagation();
+        const side = socket.classList.contains("target") ? "target" : "source";
+        menuAt({ kind: "socket", id: socket.dataset.nodeid, slot: socket.dataset.handleid, side })(event);
+      }}
       onContextMenu={(event) => event.preventDefault()}
       onPointerMove={(event) => {
         pointer.current = { x: event.clientX, y: event.clientY };
@@ -218,12 +238,12 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
         else if (files.length) onDropFiles(files, at, over);
       }}
     >
-      <ReactFlow<AnyNode, WireEdgeType>
-        nodes={far ? NO_NODES : nodes}
+      <ReactFlow<AnyNode | EndNode, WireEdgeType>
+        nodes={far ? NO_NODES : tagged}
         edges={far ? NO_WIRES : edges}
         nodeTypes={nodeTypes}
         edgeTypes={edgeTypes}
-        onNodesChange={onNodesChange}
+        onNodesChange={(changes) => onNodesChange(changes as NodeChange<AnyNode>[])}
         onEdgesChange={(changes) => {
           const chosen = new Set(useUi.getState().selected);
           for (const change of changes) {
@@ -231,31 +251,13 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
           }
           useUi.getState().set({ selected: [...chosen] });
         }}
-        onConnect={wire}
+        onConnect={(made) => wire(made)}
         isValidConnection={valid}
-        onConnectStart={(_, { nodeId, handleId, handleType }) => {
-          if (!nodeId || !handleId || !handleType) return;
-          useUi.getState().set({ wiring: { node: nodeId, handle: handleId, type: handleType, carries: typeAt(nodeId, handleId, handleType) } });
-        }}
-        onConnectEnd={endWiring}
-        onReconnect={(old, made) => {
-          perform(disconnect(documentNow(), scopeNow(), [{ node: old.target, slot: old.targetHandle ?? "" }]));
-          wire(made);
-        }}
-        onReconnectStart={(_, edge, handleType) => {
-          // The end that stays is the one a new socket has to fit.
-          const fixed: Wiring =
-            handleType === "target"
-              ? { node: edge.target, handle: edge.targetHandle ?? "", type: "target", carries: typeAt(edge.target, edge.targetHandle ?? "", "target") }
-              : { node: edge.source, handle: edge.sourceHandle ?? "", type: "source", carries: typeAt(edge.source, edge.sourceHandle ?? "", "source") };
-          useUi.getState().set({ wiring: fixed });
-        }}
-        onReconnectEnd={(_, edge, __, state) => {
-          useUi.getState().set({ wiring: null });
-          if (!state.isValid && !state.toHandle) {
-            perform(disconnect(documentNow(), scopeNow(), [{ node: edge.target, slot: edge.targetHandle ?? "" }]));
-          }
-        }}
+        onConnectStart={wiringHands.onConnectStart}
+        onConnectEnd={wiringHands.onConnectEnd}
+        onReconnect={wiringHands.onReconnect}
+        onReconnectStart={wiringHands.onReconnectStart}
+        onReconnectEnd={wiringHands.onReconnectEnd}
         onNodeDrag={(event, node, dragged) => {
           const into = dragged.length === 1 ? spliceUnder(event, node) : null;
           if (into !== useUi.getState().splicing) useUi.getState().set({ splicing: into });
@@ -267,11 +269,7 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
           useUi.getState().set({ splicing: null });
           useDocument.getState().settle();
         }}
-        onEdgeDoubleClick={(event, edge) => {
-          const at = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
-          const from = { node: edge.source, output: edge.sourceHandle ?? "" };
-          useUi.getState().set({ palette: { at, between: { from, to: { node: edge.target, slot: edge.targetHandle ?? "" } } } });
-        }}
+        onEdgeDoubleClick={wiringHands.onEdgeDoubleClick}
         onPaneContextMenu={(event) => menuAt({ kind: "pane" })(event as MouseEvent)}
         onNodeContextMenu={(event, node) => {
           if (!useUi.getState().selected.includes(node.id)) useUi.getState().set({ selected: [node.id] });
@@ -286,7 +284,10 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
           if (node.type !== "card") return;
           if ((event.target as HTMLElement).closest(".nodrag, .rest, input, textarea, select")) return;
           const inner = node.data.json.type.startsWith("#") ? node.data.json.type : node.data.json.body;
-          if (!inner) return;
+          if (!inner) {
+            if ((event.target as HTMLElement).closest(".title")) useUi.getState().set({ writing: node.id });
+            return;
+          }
           useUi.getState().set({ selected: [] });
           const path = node.data.json.body ? `${node.data.path}/0` : node.data.path;
           useDocument.getState().enter({ scope: inner.replace(/^#/, ""), path });
@@ -298,7 +299,10 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
         deleteKeyCode={null}
         disableKeyboardA11y
         selectionKeyCode="Shift"
-        multiSelectionKeyCode={["Control", "Meta"]}
+        multiSelectionKeyCode={["Control", "Meta", "Shift"]}
+        selectionMode={touching ? SelectionMode.Partial : SelectionMode.Full}
+        panOnScroll={wheelPans}
+        connectionLineStyle={wiring ? { stroke: colourOf(wiring.carries, specs) } : undefined}
         zoomOnDoubleClick={false}
         minZoom={0.02}
         maxZoom={2.5}

@@ -15,6 +15,8 @@ import { Widget } from "../widgets/Widget";
 import { plural, t, type Text } from "../words";
 import { Icon } from "../ui/icons";
 import type { MoreRow, Shape } from "./geometry";
+import { NodeTitle } from "./NodeTitle";
+import { Passing } from "./Passing";
 
 export interface CardData {
   name: string;
@@ -45,6 +47,7 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
   const pictures = useRun((held) => held.inputs[data.path] ?? held.run.pictures[data.path]);
   const problems = useRun((held) => held.problems[data.path]) ?? NONE;
   const wiring = useUi((held) => held.wiring);
+  const writing = useUi((held) => held.writing === data.name);
   const busy = useRun((held) => held.run.state === "running");
   const specs = useCatalogue((held) => held.specs);
   const { json, spec, shape, name } = data;
@@ -81,10 +84,14 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
     <article className={classes.join(" ")} style={style} aria-label={`${title}, ${name}`} data-node={name}>
       <header className="head" title={spec ? `${name} – ${firstLine(spec.help)}` : t("{type}: no installed pack has it", { type: json.type })}>
         <StateMark state={state} outlook={outlook} busy={busy} mode={json.mode} />
-        <span className="title">
-          {title}
-          {baseName(json.type) === name || json.title ? null : <small>{name}</small>}
-        </span>
+        {writing ? (
+          <NodeTitle name={name} title={json.title ?? ""} standard={spec?.title ?? json.type} />
+        ) : (
+          <span className="title">
+            {title}
+            {baseName(json.type) === name || json.title ? null : <small>{name}</small>}
+          </span>
+        )}
         <span className="figures">{figures(state, outlook, busy)}</span>
       </header>
       <Progress state={state} />
@@ -140,6 +147,7 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
             ),
           )}
       {shape.picture && !data.collapsed ? <Pictures path={data.path} name={name} paintable={gives(spec, "Image")} area={shape.picture} pictures={pictures} title={title} /> : null}
+      {json.mode === "bypass" ? <Passing spec={spec} shape={shape} /> : null}
       {failed.length ? <Complaint problems={failed} top={shape.height} /> : null}
     </article>
   );
@@ -253,6 +261,8 @@ interface SocketProps {
 /** May the wire that is being dragged end here? "" while none is. */
 function answer({ id, side, type, name, specs, wiring }: SocketProps): { fit: string; why: string } {
   if (!wiring || (wiring.node === name && wiring.handle === id && wiring.type === side)) return { fit: "", why: "" };
+  if (wiring.many && side === "source") return fit(type, wiring.carries, specs).fit === "fits" ? { fit: "fits", why: "" } : { fit: "no", why: t("its wires carry {type}", { type: typeText(wiring.carries) }) };
+  if (wiring.many) return { fit: "no", why: t("all wires of an output go to another output") };
   if (wiring.type === side) return { fit: "no", why: side === "target" ? t("a wire ends in one input") : t("a wire begins at one output") };
   const [from, to] = side === "target" ? [wiring.node, name] : [name, wiring.node];
   if (wouldCircle(documentNow(), scopeNow(), from, to)) return { fit: "no", why: t("the wires would form a circle") };

@@ -76,7 +76,8 @@ export class Deck {
       const size = sizeOf(pictures[path], previews[path]);
       const shown = exposed.get(name) ?? NOTHING;
       const known = nested || specs.byId.has(json.type);
-      const key = [json, spot.x, spot.y, collapsed, open, size?.count, size?.width, size?.height, specs, [...shown].join(), nested && document.graphs, known || graph];
+      const own = document.view?.hues?.[viewKey(scope, name)];
+      const key = [own, json, spot.x, spot.y, collapsed, open, size?.count, size?.width, size?.height, specs, [...shown].join(), nested && document.graphs, known || graph];
       const isChosen = chosen.has(name);
       const held = this.held.get(path);
       if (held?.key.every((part, i) => part === key[i])) {
@@ -86,7 +87,7 @@ export class Deck {
       }
       const spec = specOf(json, document, specs);
       const shape = shapeOf(json, spec ?? standInSpec(name, json, graph), { collapsed, pictures: size, open, exposed: shown });
-      const hue = hueOf(spec?.category ?? json.type.split(".")[0] ?? "");
+      const hue = own ?? hueOf(spec?.category ?? json.type.split(".")[0] ?? "");
       const data: CardData = { name, path, json, spec, shape, collapsed, hue, exposed: shown };
       const card = {
         id: name,

@@ -97,6 +97,10 @@ const smaller = (a: AnyNode, b: AnyNode): boolean => (a.width ?? 0) * (a.height 
 /** The drop key makes one undo step of a move and of what the drop does (a splice). */
 export const DROP = "drop";
 
+let fresh = false;
+/** A copy that is taken along: making it and where it is put are one undo step. */
+export const takeAlong = (): void => void (fresh = true);
+
 /** New places by id, those that really are new: one command. */
 export function put(spots: Record<string, Spot>, label = "move"): void {
   const scope = scopeNow();
@@ -110,7 +114,9 @@ export function put(spots: Record<string, Spot>, label = "move"): void {
     if (held?.x !== Math.round(spot.x) || held.y !== Math.round(spot.y)) groups[kind][name] = spot;
   }
   const command = moveAll(document, scope, groups);
+  const joins = fresh;
+  fresh = false;
   if (!command.puts.length) return;
-  useDocument.getState().settle();
+  if (!joins) useDocument.getState().settle();
   perform({ ...command, label, merge: DROP });
 }

@@ -1,10 +1,11 @@
 /** What a dragged wire may do: which sockets take it, and what dropping it does. */
 
 import type { Connection } from "@xyflow/react";
-import { connect, converters, wouldCircle } from "../document/operations";
-import { fit, socketType, specOf, typeFrom, typeText } from "../document/specs";
+import { chain } from "../document/commands";
+import { connect, converters, disconnect, wouldCircle } from "../document/operations";
+import { fit, hasWidget, socketType, specOf, typeFrom, typeText } from "../document/specs";
 import { isLink } from "../document/wires";
-import type { InputSpec, Spot, TypeJson } from "../protocol/types";
+import type { InputSpec, Spot, TypeJson, WorkflowJson } from "../protocol/types";
 import { specsNow } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow } from "../state/document";
 import { useUi, type Wiring } from "../state/ui";
@@ -30,9 +31,14 @@ export function valid(wire: Ends): boolean {
   return fit(typeAt(wire.source, wire.sourceHandle, "source"), typeAt(wire.target, wire.targetHandle, "target"), specsNow()).fit !== "no";
 }
 
-export function wire(made: Connection): void {
-  if (!made.sourceHandle || !made.targetHandle) return;
-  perform(connect(documentNow(), scopeNow(), { node: made.source, output: made.sourceHandle }, { node: made.target, slot: made.targetHandle }));
+/** A wire as one undo step; `instead` of one that ended elsewhere before. */
+export function wire(made: Connection, instead?: { node: string; slot: string }): void {
+  const { sourceHandle, targetHandle } = made;
+  if (!sourceHandle || !targetHandle) return;
+  const scope = scopeNow();
+  const join = (document: WorkflowJson) => connect(document, scope, { node: made.source, output: sourceHandle }, { node: made.target, slot: targetHandle });
+  if (!instead || (instead.node === made.target && instead.slot === targetHandle)) perform(join(documentNow()));
+  else perform(chain(documentNow(), "move a wire", (document) => disconnect(document, scope, [instead]), join));
 }
 
 interface Socket {
@@ -58,8 +64,9 @@ export function offerConversion(held: Wiring, other: Socket, at: Spot): boolean 
   return true;
 }
 
-/** A wire dropped on a node's body goes to its first free socket that fits, or by way of what makes it fit. */
-export function joinNode(held: Wiring, node: string, at: Spot): void {
+/** A wire dropped on a node's body goes to the socket of the row it was dropped on, else to the first free one that
+ * fits, or by way of what makes it fit. */
+export function joinNode(held: Wiring, node: string, at: Spot, row?: string): void {
   const specs = specsNow();
   const document = documentNow();
   const graph = graphNow();
@@ -70,7 +77,14 @@ export function joinNode(held: Wiring, node: string, at: Spot): void {
     if (wouldCircle(document, scopeNow(), held.node, node)) return;
     const open = spec.inputs.filter((item) => item.wired !== false);
     const fits = open.filter((input) => fit(held.carries, socketType(input), specs).fit === "fits");
-    const input = fits.find((item) => json.inputs[item.name] === undefined) ?? fits[0];
+    const meant = fits.find((item) => item.name === row?.split("/")[0]);
+    if (meant && row) {
+      perform(connect(document, scopeNow(), { node: held.node, output: held.handle }, { node, slot: row }));
+      return;
+    }
+    const typed = (item: InputSpec) => Number(hasWidget(item));
+    const free = fits.filter((item) => json.inputs[item.name] === undefined).sort((a, b) => typed(a) - typed(b));
+    const input = free[0] ?? fits[0];
     const slotOf = (item: InputSpec) => (item.gather ? freeSlot(item, json) : item.name);
     if (input) perform(connect(document, scopeNow(), { node: held.node, output: held.handle }, { node, slot: slotOf(input) }));
     else {
@@ -80,7 +94,8 @@ export function joinNode(held: Wiring, node: string, at: Spot): void {
     }
   } else {
     if (wouldCircle(document, scopeNow(), node, held.node)) return;
-    const output = spec.outputs.find((out) => fit(out.type, held.carries, specs).fit === "fits");
+    const gives = spec.outputs.filter((out) => fit(out.type, held.carries, specs).fit === "fits");
+    const output = gives.find((out) => out.name === row) ?? gives[0];
     if (output) perform(connect(document, scopeNow(), { node, output: output.name }, { node: held.node, slot: held.handle }));
     else {
       const near = spec.outputs.find((out) => converters(out.type, held.carries, specs).length);

@@ -35,6 +35,7 @@ const SPECS: NodeSpec[] = [
     ],
     outputs: [{ name: "image", type: "Image" }],
   },
+  { id: "values.int", title: "Int", help: "", inputs: [{ name: "value", type: "int", default: 0 }], outputs: [{ name: "value", type: "int" }] },
   {
     id: "reroute",
     title: "Reroute",
@@ -45,6 +46,8 @@ const SPECS: NodeSpec[] = [
   },
 ];
 const INDEX = index({ nodes: SPECS, types: [], packs: [], connect: { Image: { Image: "fits", "Image?": "fits" } } });
+
+const SEED = { name: "seed", type: "int", default: 0 };
 
 type Roll = (below: number) => number;
 
@@ -83,6 +86,17 @@ function randomCommand(document: WorkflowJson, roll: Roll): Command | null {
     () => operations.stub(document, "", wires.filter(() => roll(2) === 0).map((held) => `${held.node}|${held.slot}`)),
     () => (wire ? operations.splice(document, INDEX, "", wire.from, wire, roll(2) ? "toy.soft" : "reroute") : null),
     () => (wire ? operations.spliceNode(document, INDEX, "", pick(), wire.from, wire) : null),
+    () => operations.dissolve(document, INDEX, "", some()),
+    () => (wire ? operations.rewire(document, "", wire.from, { node: pick(), output: "image" }) : null),
+    () => (wire ? operations.reroute(document, "", wire.from, wire, box) : null),
+    () => operations.valueNode(document, INDEX, "", pick(), SEED, box),
+    () => operations.typedAgain(document, "", pick(), SEED),
+    () => operations.exposeOutput(document, "", pick(), "image"),
+    () => operations.expose(document, "", pick(), SEED),
+    () => operations.renameSocket(document, Object.keys(document.graphs ?? {})[0] ?? "", roll(2) ? "parameters" : "outputs", ["image", "images", "seed"][roll(3)] ?? "", `socket ${roll(4)}`),
+    () => operations.makeUnique(document, "", names.find((name) => document.nodes[name]?.type.startsWith("#")) ?? ""),
+    () => operations.colour("", some(), roll(2) ? roll(360) : undefined),
+    () => operations.retitle("", pick(), `title ${roll(5)}`),
     () => operations.replaceNode(document, INDEX, "", pick(), SPECS[roll(SPECS.length)] as NodeSpec)?.command ?? null,
   ];
   return (all[roll(all.length)] as () => Command | null)();

@@ -40,7 +40,7 @@ export function CommandPalette() {
               <span className="what">
                 <b>{t(row.title)}</b>
               </span>
-              <span className="keys">{row.keys?.[0] ? <kbd>{row.keys[0]}</kbd> : t(row.group)}</span>
+              <span className="keys">{row.keys?.[0] ? <kbd>{row.shown ?? row.keys[0]}</kbd> : t(row.group)}</span>
             </Command.Item>
           ))}
           {nodes.map(({ name, title }) => (
@@ -73,7 +73,11 @@ export function CheatSheet() {
     ["Drop a wire on the canvas", "add what fits, wired"],
     ["Drop a wire where it does not fit", "put between what makes it fit"],
     ["Drop a node on a wire", "put it into the wire"],
-    ["Double-click a wire", "put a new node into it"],
+    ["Double-click a wire", "put a bend into it"],
+    ["Drag a wired input", "take the wire elsewhere; dropped on nothing it is cut"],
+    ["Shift + drag an output", "move all its wires"],
+    ["Alt + drag a node", "take a copy along"],
+    ["Double-click a title", "write it"],
     ["Ctrl + right drag", "cut the wires it crosses"],
     ["Right click, Shift+F10", "what can be done here"],
     ["Shift + drag", "select with a box"],
@@ -96,7 +100,7 @@ export function CheatSheet() {
             <dl>
               {COMMANDS.filter((row) => row.group === name && row.keys).map((row) => (
                 <div key={row.id}>
-                  <dt>{row.keys?.map((keys) => <kbd key={keys}>{keys}</kbd>)}</dt>
+                  <dt>{(row.shown ? [row.shown] : row.keys)?.map((keys) => <kbd key={keys}>{keys}</kbd>)}</dt>
                   <dd>{t(row.title)}</dd>
                 </div>
               ))}

@@ -6,7 +6,10 @@ const Gallery = lazy(() => import("./gallery/Gallery").then((room) => ({ default
 const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room.Sheet })));
 const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ default: room.FieldMenu })));
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
+const Find = lazy(() => import("./Find").then((room) => ({ default: room.Find })));
+const Ask = lazy(() => import("./Ask").then((room) => ({ default: room.Ask })));
 
+export const Steps = lazy(() => import("./Steps").then((room) => ({ default: room.Steps })));
 export const History = lazy(() => import("./history/History").then((room) => ({ default: room.History })));
 export const Models = lazy(() => import("./models/Models").then((room) => ({ default: room.Models })));
 export const SweepPanel = lazy(() => import("./sweep/SweepPanel").then((room) => ({ default: room.SweepPanel })));
@@ -19,9 +22,13 @@ export function Rooms() {
   const gallery = useUi((state) => state.gallery);
   const menu = useUi((state) => state.fieldMenu);
   const trail = useUi((state) => state.trail);
+  const finding = useUi((state) => state.finding);
+  const asking = useUi((state) => state.asking);
   return (
     <Suspense>
       {gallery && !sheet ? <Gallery /> : null}
+      {finding ? <Find /> : null}
+      {asking ? <Ask key={asking.label} asking={asking} /> : null}
       {sheet ? <Sheet /> : null}
       {painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}
       {menu ? <FieldMenu ask={menu} /> : null}

@@ -8,6 +8,7 @@ import { tabNow, useDocument } from "../state/document";
 import { remember, say, useUi } from "../state/ui";
 import { languageNow, t, type Text } from "../words";
 import * as edit from "./edit";
+import * as going from "./going";
 
 export interface CommandRow {
   id: string;
@@ -15,11 +16,15 @@ export interface CommandRow {
   group: "Run" | "Edit" | "Arrange" | "View" | "File" | "Help";
   /** As `Ctrl+Shift+E`; Ctrl stands for Cmd on a Mac. */
   keys?: string[];
-  run: () => void;
+  /** Gets the keys it was called with. */
+  run: (keys?: string) => void;
+  /** How its keys are shown, where they are a range. */
+  shown?: string;
   /** Works while a text field has the focus, too. */
   anywhere?: boolean;
 }
 
+const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const ui = () => useUi.getState();
 
 export function saveAsk(): void {
@@ -57,10 +62,17 @@ export const COMMANDS: CommandRow[] = [
   { id: "note", title: "Add a note", group: "Edit", keys: ["N"], run: () => edit.note() },
   { id: "delete", title: "Delete", group: "Edit", keys: ["Delete", "Backspace"], run: edit.deleteSelected },
   { id: "duplicate", title: "Duplicate", group: "Edit", keys: ["Ctrl+D"], run: edit.duplicate },
+  { id: "rename", title: "Title", group: "Edit", keys: ["F2"], run: going.writeTitle },
+  { id: "take-out", title: "Take out and join the wires", group: "Edit", keys: ["Ctrl+Delete", "Ctrl+Backspace"], run: edit.takeOut },
+  { id: "steps", title: "Edits, to go back to any", group: "Edit", keys: ["U"], run: () => ui().togglePanel("steps") },
+  { id: "find", title: "Find a node", group: "Edit", keys: ["Ctrl+F"], anywhere: true, run: () => ui().set({ finding: true }) },
   { id: "replace", title: "Replace by another node…", group: "Edit", keys: ["R"], run: edit.replace },
   { id: "all", title: "Select all", group: "Edit", keys: ["Ctrl+A"], run: () => ui().set({ selected: canvas().all() }) },
   { id: "before", title: "Select what feeds it", group: "Edit", keys: ["["], run: () => edit.selectAlong("before") },
   { id: "after", title: "Select what comes of it", group: "Edit", keys: ["]"], run: () => edit.selectAlong("after") },
+  { id: "same", title: "Select all of the same type", group: "Edit", keys: ["Shift+G"], run: going.selectSame },
+  { id: "others", title: "Select the others", group: "Edit", keys: ["Ctrl+I"], run: going.selectOthers },
+  { id: "box", title: "A box selects what it touches, or holds", group: "Edit", run: going.boxTouches },
   { id: "bypass", title: "Bypass", group: "Edit", keys: ["Ctrl+B"], run: () => edit.mode("bypass") },
   { id: "mute", title: "Mute", group: "Edit", keys: ["Ctrl+M"], run: () => edit.mode("mute") },
   { id: "collapse", title: "Fold or unfold", group: "Edit", keys: ["Alt+C"], run: edit.fold },
@@ -68,7 +80,7 @@ export const COMMANDS: CommandRow[] = [
   { id: "unwire", title: "Cut all wires of the selected nodes", group: "Edit", keys: ["Shift+Y"], run: edit.unwire },
   { id: "stubs", title: "Wires as named stubs, and back", group: "Edit", keys: ["Alt+S"], run: edit.stubs },
   { id: "frame", title: "Frame around the selection", group: "Arrange", keys: ["Ctrl+G"], run: edit.frame },
-  { id: "tint", title: "Another colour for the frame", group: "Arrange", run: edit.tint },
+  { id: "tint", title: "Another colour", group: "Arrange", keys: ["C"], run: edit.tint },
   { id: "group", title: "Make a sub-graph", group: "Arrange", keys: ["Ctrl+Shift+E"], run: edit.makeGraph },
   { id: "unpack", title: "Unpack the sub-graph", group: "Arrange", keys: ["Ctrl+Shift+U"], run: edit.unpack },
   { id: "layout", title: "Lay out the graph or the selection", group: "Arrange", keys: ["Shift+L"], run: edit.layOut },
@@ -82,6 +94,12 @@ export const COMMANDS: CommandRow[] = [
   { id: "spread-y", title: "Equal gaps down", group: "Arrange", run: () => edit.spread("y") },
   { id: "leave", title: "Leave the sub-graph", group: "View", run: () => useDocument.getState().leave(tabNow().trail.length - 1) },
   { id: "fit", title: "Show the whole graph", group: "View", keys: ["."], run: () => canvas().fit(edit.nodesChosen()) },
+  { id: "nearer", title: "Nearer", group: "View", keys: ["+", "="], run: () => canvas().zoom(1.25) },
+  { id: "farther", title: "Farther", group: "View", keys: ["-"], run: () => canvas().zoom(0.8) },
+  { id: "full-size", title: "Full size", group: "View", keys: ["0"], run: () => canvas().look({ ...canvas().view(), zoom: 1 }) },
+  { id: "go-mark", title: "To a kept view", group: "View", keys: DIGITS, shown: "1 … 9", run: (keys = "1") => going.goToMark(keys) },
+  { id: "mark", title: "Keep this view", group: "View", keys: DIGITS.map((digit) => `Alt+${digit}`), shown: "Alt+1 … 9", run: (keys = "1") => going.markView(keys) },
+  { id: "wheel", title: "The wheel moves the view, or zooms", group: "View", run: going.wheelPans },
   { id: "minimap", title: "Show or hide the map", group: "View", keys: ["Alt+Shift+M"], run: toggleMinimap },
   { id: "language", title: "Speak German", group: "View", run: otherLanguage },
   { id: "theme", title: "Dark or light", group: "View", run: toggleTheme },
@@ -103,7 +121,7 @@ export const commandById = (id: string): CommandRow => COMMANDS.find((row) => ro
 /** The keys of an event as the table writes them. */
 export function keysOf(event: { key: string; code?: string; ctrlKey: boolean; metaKey: boolean; shiftKey: boolean; altKey: boolean }): string {
   const printable = event.key.length === 1;
-  const key = event.key === " " ? "Space" : event.altKey && event.code?.startsWith("Key") ? event.code.slice(3) : printable ? event.key.toUpperCase() : event.key;
+  const key = event.key === " " ? "Space" : event.altKey && /^(Key|Digit)/.test(event.code ?? "") ? (event.code ?? "").replace(/^(Key|Digit)/, "") : printable ? event.key.toUpperCase() : event.key;
   const letter = /^[A-Z]$/.test(key);
   return [
     event.ctrlKey || event.metaKey ? "Ctrl" : "",

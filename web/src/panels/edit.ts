@@ -1,16 +1,19 @@
 /** What the commands do to what is selected. */
 
-import { align, around, distribute, type Edge, holds } from "../canvas/arrange";
+import { align, around, type Box, distribute, type Edge, holds } from "../canvas/arrange";
 import { frameId, noteId } from "../canvas/deck";
 import { layered, spotFor, withSpots } from "../canvas/layout";
-import { chain } from "../document/commands";
+import { chain, type Command } from "../document/commands";
 import {
   addFrame,
   addNote,
   collapse,
+  colour,
   copy,
   disconnect,
+  dissolve,
   editFrame,
+  editNote,
   group,
   move,
   parseClip,
@@ -20,6 +23,7 @@ import {
   setMode,
   stub,
   ungroup,
+  viewKey,
   type Clip,
 } from "../document/operations";
 import { wiresInto, wiresOf } from "../document/wires";
@@ -57,14 +61,28 @@ function some(names: string[]): boolean {
   return names.length > 0;
 }
 
+const said = (verb: string, count: number, name?: string): string => (count === 1 && name ? `${verb} ${name}` : count > 1 ? `${verb} ${count} nodes` : verb);
+
+/** The selected nodes go, and what they would hand on when bypassed stays wired. */
+export function takeOut(): void {
+  const names = nodesChosen();
+  if (!some(names)) return;
+  perform(dissolve(documentNow(), specsNow(), scopeNow(), names));
+  ui().set({ selected: [] });
+}
+
 export function deleteSelected(): void {
   const [nodes, wires, frames, notes] = [nodesChosen(), wiresChosen(), framesChosen(), notesChosen()];
   const scope = scopeNow();
+  const bends = nodes.filter((name) => graphNow().nodes[name]?.type === "reroute");
+  const others = nodes.filter((name) => !bends.includes(name));
   const command = chain(
     documentNow(),
-    "delete",
+    said("delete", nodes.length + frames.length + notes.length, nodes[0]),
     (held) => (wires.length ? disconnect(held, scope, ends(wires)) : null),
-    (held) => (nodes.length ? removeNodes(held, scope, nodes) : null),
+    // A reroute is a bend in a wire: without it the wire is straight again.
+    (held) => (bends.length ? dissolve(held, specsNow(), scope, bends) : null),
+    (held) => (others.length ? removeNodes(held, scope, others) : null),
     () => removeThings(scope, "frames", frames),
     () => removeThings(scope, "notes", notes),
   );
@@ -155,6 +173,8 @@ export function fold(): void {
 const MARGIN = 20;
 const TITLE = 36;
 
+const tight = (area: Box) => ({ x: area.x - MARGIN, y: area.y - MARGIN - TITLE, w: area.width + 2 * MARGIN, h: area.height + 2 * MARGIN + TITLE });
+
 /** A frame around what is selected; round the selected frame it is drawn tight again. */
 export function frame(): void {
   const [chosen] = framesChosen();
@@ -162,7 +182,7 @@ export function frame(): void {
   const area = around(Object.values(boxes));
   const middle = canvas().middle();
   const held = area
-    ? { x: area.x - MARGIN, y: area.y - MARGIN - TITLE, w: area.width + 2 * MARGIN, h: area.height + 2 * MARGIN + TITLE }
+    ? tight(area)
     : { x: middle.x - 160, y: middle.y - 100, w: 320, h: 200 };
   if (chosen !== undefined) return void (area && perform(editFrame(documentNow(), scopeNow(), chosen, held)));
   const made = addFrame(documentNow(), scopeNow(), { ...held, title: "" });
@@ -179,15 +199,25 @@ export function note(at?: Spot): void {
 
 const HUES = [215, 150, 48, 18, 340, 280];
 
-/** The next colour for the selected frames. */
+/** The next colour for what is selected; after the last one nodes have their chapter's again. */
 export function tint(): void {
-  const names = framesChosen();
-  if (!names.length) return void say(t("Select a frame to colour it."));
+  const [frames, notes, nodes] = [framesChosen(), notesChosen(), nodesChosen()];
+  if (!frames.length && !notes.length && !nodes.length) return void say(t("Select a node or a frame to colour it."));
   const scope = scopeNow();
-  const view = documentNow().view?.frames ?? {};
-  const held = Object.entries(view).find(([key]) => key.endsWith(names[0] ?? ""))?.[1].hue ?? 215;
-  const hue = HUES[(HUES.indexOf(held) + 1) % HUES.length];
-  perform(chain(documentNow(), "colour", ...names.map((name) => (document: WorkflowJson) => editFrame(document, scope, name, { hue }))));
+  const view = documentNow().view ?? {};
+  const first = frames[0] === undefined ? (notes[0] === undefined ? view.hues?.[viewKey(scope, nodes[0] ?? "")] : (view.notes?.[viewKey(scope, notes[0])]?.hue ?? 48)) : (view.frames?.[viewKey(scope, frames[0])]?.hue ?? 215);
+  const at = first === undefined ? -1 : HUES.indexOf(first);
+  const hue = HUES[(at + 1) % HUES.length] as number;
+  const plain = !frames.length && !notes.length && at === HUES.length - 1;
+  perform(
+    chain(
+      documentNow(),
+      "colour",
+      ...frames.map((name) => (document: WorkflowJson) => editFrame(document, scope, name, { hue })),
+      ...notes.map((name) => (document: WorkflowJson) => editNote(document, scope, name, { hue })),
+      () => (nodes.length ? colour(scope, nodes, plain ? undefined : hue) : null),
+    ),
+  );
 }
 
 export function runMeant(): void {
@@ -204,20 +234,32 @@ function arranged(change: (boxes: ReturnType<ReturnType<typeof canvas>["boxes"]>
 export const alignAt = (edge: Edge): void => arranged((boxes) => align(boxes, edge), "align");
 export const spread = (axis: "x" | "y"): void => arranged((boxes) => distribute(boxes, axis), "distribute");
 
-/** Layers from left to right: the whole graph, or the selected nodes where they stand. */
+/** Layers from left to right: the whole graph, or the selected nodes where they stand. Frames follow their nodes. */
 export function layOut(): void {
-  const names = nodesChosen();
   const scope = scopeNow();
-  if (names.length < 2) {
-    perform({ ...move(scope, layered(documentNow(), scope, specsNow())), label: "lay out" });
-    requestAnimationFrame(() => canvas().fit());
-    return;
-  }
-  const held = spots(names);
+  const chosen = meant();
+  const names = chosen.length < 2 ? undefined : chosen;
+  const held = spots(names ?? []);
   const made = layered(documentNow(), scope, specsNow(), names);
   const corner = (all: Record<string, Spot>): Spot => ({ x: Math.min(...Object.values(all).map((s) => s.x)), y: Math.min(...Object.values(all).map((s) => s.y)) });
-  const [from, to] = [corner(made), corner(held)];
-  canvas().put(Object.fromEntries(Object.entries(made).map(([name, spot]) => [name, { x: spot.x - from.x + to.x, y: spot.y - from.y + to.y }])), "lay out");
+  const [from, to] = names ? [corner(made), corner(held)] : [{ x: 0, y: 0 }, { x: 0, y: 0 }];
+  const moved = Object.fromEntries(Object.entries(made).map(([name, spot]) => [name, { x: spot.x - from.x + to.x, y: spot.y - from.y + to.y }]));
+  perform(chain(documentNow(), "lay out", () => move(scope, moved), ...reframed(moved)));
+  if (!names) requestAnimationFrame(() => canvas().fit());
+}
+
+/** The frames that held nodes which stand elsewhere now, drawn around them again. */
+function reframed(moved: Record<string, Spot>): ((document: WorkflowJson) => Command | null)[] {
+  const scope = scopeNow();
+  const boxes = canvas().boxes(canvas().all());
+  return Object.keys(boxes)
+    .filter((id) => id.startsWith("#frame/"))
+    .map((id) => {
+      const inside = Object.keys(graphNow().nodes).filter((name) => boxes[name] && holds(boxes[id] as Box, boxes[name]));
+      const area = around(inside.map((name) => ({ ...(boxes[name] as Box), ...moved[name] })));
+      const touched = area && inside.some((name) => moved[name]);
+      return (document: WorkflowJson) => (touched ? editFrame(document, scope, id.slice("#frame/".length), tight(area)) : null);
+    });
 }
 
 /** Selected wires, or those that begin at the selected nodes, as stubs and back. */

@@ -4,12 +4,13 @@ import type { MenuTarget } from "../canvas/Canvas";
 import { wiresOf } from "../document/wires";
 import type { Spot } from "../protocol/types";
 import { canvas } from "../state/canvas";
-import { documentNow, graphNow, perform, prefixOf, scopeNow, useDocument } from "../state/document";
-import { disconnect } from "../document/operations";
+import { documentNow, graphNow, perform, scopeNow } from "../state/document";
+import { disconnect, reroute } from "../document/operations";
 import { type MenuRow, useUi } from "../state/ui";
 import { t } from "../words";
 import { commandById } from "./commands";
 import * as edit from "./edit";
+import { instanceRows, socketRows } from "./sockets";
 
 const row = (id: string): MenuRow => {
   const command = commandById(id);
@@ -17,21 +18,9 @@ const row = (id: string): MenuRow => {
 };
 
 function enter(name: string): MenuRow[] {
-  const node = graphNow().nodes[name];
-  if (!node?.type.startsWith("#")) return [];
-  const path = prefixOf(useDocument.getState()) + name;
-  return [
-    {
-      label: t("Enter the sub-graph"),
-      keys: "",
-      run: () => {
-        useUi.getState().set({ selected: [] });
-        useDocument.getState().enter({ scope: node.type.slice(1), path });
-      },
-    },
-    row("unpack"),
-    null,
-  ];
+  const rows = instanceRows(name);
+  if (!rows.length) return [];
+  return [...rows, ...(graphNow().nodes[name]?.type.startsWith("#") ? [row("unpack")] : []), null];
 }
 
 function wireRows(id: string): MenuRow[] {
@@ -42,6 +31,14 @@ function wireRows(id: string): MenuRow[] {
   const [a, b] = [box[wire.from.node], box[wire.node]];
   const at = a && b ? { x: (a.x + a.width + b.x) / 2 - 116, y: (a.y + b.y) / 2 + 40 } : canvas().pointer();
   return [
+    {
+      label: t("A bend in the wire"),
+      run: () => {
+        const made = reroute(documentNow(), scopeNow(), wire.from, to, at);
+        perform(made);
+        useUi.getState().set({ selected: [made.name] });
+      },
+    },
     { label: t("Put a node into the wire…"), run: () => useUi.getState().set({ palette: { at, between: { from: wire.from, to } } }) },
     row("stubs"),
     { label: t("Cut the wire"), keys: "Delete", run: () => perform(disconnect(documentNow(), scopeNow(), [to])) },
@@ -52,6 +49,7 @@ const ARRANGE = ["align-left", "align-top", "spread-x", "spread-y", "layout"];
 
 export function rowsFor(target: MenuTarget, at: Spot): MenuRow[] {
   if (target.kind === "wire") return wireRows(target.id ?? "");
+  if (target.kind === "socket") return socketRows(target, at);
   if (target.kind === "pane") {
     const spot = canvas().toCanvas(at);
     return [
@@ -60,6 +58,7 @@ export function rowsFor(target: MenuTarget, at: Spot): MenuRow[] {
       { label: t("Paste"), keys: "Ctrl+V", run: () => void edit.pasteText(null, false) },
       null,
       row("all"),
+      row("find"),
       row("layout"),
       row("fit"),
       row("cut-wires"),
@@ -68,7 +67,7 @@ export function rowsFor(target: MenuTarget, at: Spot): MenuRow[] {
     ];
   }
   if (target.id?.startsWith("#note/")) {
-    return [{ label: t("Write the note"), keys: "Enter", run: () => useUi.getState().set({ writing: target.id }) }, row("duplicate"), null, row("delete")];
+    return [{ label: t("Write the note"), keys: "Enter", run: () => useUi.getState().set({ writing: target.id }) }, row("tint"), row("duplicate"), null, row("delete")];
   }
   if (target.id?.startsWith("#frame/") && edit.framesChosen().length) {
     return [
@@ -85,23 +84,28 @@ export function rowsFor(target: MenuTarget, at: Spot): MenuRow[] {
     ];
   }
   if (target.kind === "selection") {
-    return [row("run-here"), null, ...ARRANGE.map(row), null, row("frame"), row("group"), null, row("mute"), row("bypass"), row("stubs"), null, row("duplicate"), row("delete")];
+    return [row("run-here"), null, ...ARRANGE.map(row), null, row("frame"), row("group"), null, row("mute"), row("bypass"), row("stubs"), row("tint"), null, row("duplicate"), row("take-out"), row("delete")];
   }
   return [
     ...enter(target.id ?? ""),
     row("run-here"),
     null,
+    row("rename"),
+    row("tint"),
+    row("collapse"),
+    null,
     row("mute"),
     row("bypass"),
-    row("collapse"),
     row("replace"),
     row("stubs"),
     null,
     row("before"),
     row("after"),
+    row("same"),
     null,
     row("frame"),
     row("duplicate"),
+    row("take-out"),
     row("delete"),
   ];
 }

@@ -165,6 +165,10 @@ export interface ViewJson {
   open?: { [path: string]: true };
   /** Wires (`node|slot`) drawn as two short named ends. */
   stubs?: { [wire: string]: true };
+  /** Nodes whose colour is not their chapter's. */
+  hues?: { [path: string]: number };
+  /** Views to come back to, by the digit that was pressed: the middle of the screen, in which graph. */
+  marks?: { [digit: string]: { scope: string; x: number; y: number; zoom: number } };
 }
 
 export interface WorkflowJson extends GraphJson {

@@ -16,6 +16,11 @@ export interface CanvasHands {
   reveal(id: string): void;
   /** The keyboard goes on from this node, or from a socket of it. */
   focus(id: string, socket?: string): void;
+  /** What the middle of the screen shows, and how large; and to look there. */
+  view(): Spot & { zoom: number };
+  look(view: Spot & { zoom: number }): void;
+  /** Nearer or farther, about the middle. */
+  zoom(by: number): void;
 }
 
 const still: CanvasHands = {
@@ -28,6 +33,9 @@ const still: CanvasHands = {
   put: () => undefined,
   reveal: () => undefined,
   focus: () => undefined,
+  view: () => ({ x: 0, y: 0, zoom: 1 }),
+  look: () => undefined,
+  zoom: () => undefined,
 };
 
 let hands: CanvasHands = still;

@@ -1,13 +1,15 @@
 import { create } from "zustand";
 import type { Problem, Spot, TypeJson } from "../protocol/types";
 
-export type Panel = "sweep" | "cull" | "workflows" | "models" | "history" | "queue" | "problems" | "form";
+export type Panel = "sweep" | "cull" | "workflows" | "models" | "history" | "queue" | "problems" | "form" | "steps";
 
 export interface Wiring {
   node: string;
   handle: string;
   type: "source" | "target";
   carries: TypeJson;
+  /** All wires of this output are held, to begin at another. */
+  many?: boolean;
 }
 
 /** What a palette is opened for: a place on the canvas, and perhaps the wire that was dropped there. */
@@ -72,6 +74,13 @@ export interface TrailAsk {
   pinned?: boolean;
 }
 
+/** One line of text that is asked for. */
+export interface Asking {
+  label: string;
+  value: string;
+  done: (text: string) => void;
+}
+
 /** A picture to paint a mask over, and the node that gives it. */
 export interface Painting {
   node: string;
@@ -116,6 +125,13 @@ interface UiState {
   splicing: string | null;
   /** The note or the frame whose words are being written. */
   writing: string | null;
+  /** Looking for a node. */
+  finding: boolean;
+  asking: Asking | null;
+  /** A box selects what it touches, or only what it holds. */
+  touching: boolean;
+  /** The wheel moves the view, or zooms. */
+  wheelPans: boolean;
   set(patch: Partial<UiState>): void;
   togglePanel(panel: Panel): void;
   toast(text: string, kind?: Toast["kind"], action?: Toast["action"], stays?: number): void;
@@ -165,6 +181,10 @@ export const useUi = create<UiState>((set, get) => ({
   cutting: false,
   splicing: null,
   writing: null,
+  finding: false,
+  asking: null,
+  touching: recall("weft.box") !== "holds",
+  wheelPans: recall("weft.wheel") === "pans",
   set: (patch) => set(patch),
   togglePanel: (panel) => set({ panel: get().panel === panel ? null : panel }),
   toast: (text, kind = "info", action, stays = kind === "error" ? 12_000 : 5000) => {

@@ -1,8 +1,10 @@
 /** German. Its keys are the English texts, all that the editor itself says: a text that is not here does not compile. */
+import { hands } from "./hands";
 import { panels } from "./panels";
 import { results } from "./results";
 
 export const de = {
+  ...hands,
   ...panels,
   ...results,
   // the graph
@@ -75,7 +77,6 @@ export const de = {
   "Cut all wires of the selected nodes": "Alle Kabel der ausgewählten Knoten trennen",
   "Wires as named stubs, and back": "Kabel als benannte Enden, und zurück",
   "Frame around the selection": "Rahmen um die Auswahl",
-  "Another colour for the frame": "Andere Farbe für den Rahmen",
   "Draw it tight around its nodes": "Eng um seine Knoten ziehen",
   "Make a sub-graph": "Untergraph bilden",
   "Unpack the sub-graph": "Untergraph auspacken",
@@ -108,7 +109,6 @@ export const de = {
   "What can be done here": "Was hier möglich ist",
   "Select a node first.": "Zuerst einen Knoten auswählen.",
   "Select two or more nodes first.": "Zuerst zwei oder mehr Knoten auswählen.",
-  "Select a frame to colour it.": "Zum Färben einen Rahmen auswählen.",
   "Select a sub-graph to unpack it.": "Zum Auspacken einen Untergraphen auswählen.",
   "Select wires, or a node whose wires are to be stubs.": "Kabel auswählen, oder einen Knoten, dessen Kabel Enden werden sollen.",
   "One growing input is wired half from inside, half from outside: select its other sources, too.":
@@ -162,7 +162,6 @@ export const de = {
   "Drop a node on a wire": "Knoten auf einem Kabel ablegen",
   "put it into the wire": "in das Kabel setzen",
   "Double-click a wire": "Doppelklick auf ein Kabel",
-  "put a new node into it": "neuen Knoten hineinsetzen",
   "Ctrl + right drag": "Ctrl + rechts ziehen",
   "cut the wires it crosses": "gekreuzte Kabel trennen",
   "Right click, Shift+F10": "Rechtsklick, Shift+F10",

@@ -14,6 +14,9 @@ export const graphAt = (document: WorkflowJson, scope: string): GraphJson =>
 /** The key under which a node's place is kept: its name, inside a sub-graph after `#graph/`. */
 export const viewKey = (scope: string, name: string): string => (scope ? `#${scope}/${name}` : name);
 
+/** What the view keeps of a node beside its place; it goes where the node goes. */
+export const KEPT = ["collapsed", "open", "hues"] as const;
+
 /** `sample`, or `sample_2` when it is taken. Names exclude `. / #`. */
 export function freeName(wanted: string, taken: { [name: string]: unknown } | Set<string>): string {
   const has = (name: string) => (taken instanceof Set ? taken.has(name) : Object.hasOwn(taken, name));

@@ -3,7 +3,7 @@
 import type { Frame, GraphJson, NodeJson, Note, Spot, WorkflowJson } from "../../protocol/types";
 import type { Command, Put } from "../commands";
 import { endText, mapLinks, parseEnd } from "../wires";
-import { freeName, graphAt, nodePut, spotPut, viewKey } from "./base";
+import { freeName, graphAt, KEPT, nodePut, spotPut, viewKey } from "./base";
 import { thingsIn } from "./frames";
 
 /** What goes to the clipboard: it means the same in another tab, another window, another machine. */
@@ -14,6 +14,8 @@ export interface Clip {
   graphs?: { [name: string]: GraphJson };
   frames?: Frame[];
   notes?: Note[];
+  /** What the view keeps of nodes: folded, unfolded, their colour. */
+  kept?: { [K in (typeof KEPT)[number]]?: { [name: string]: true | number } };
 }
 
 const bodyOf = (node: NodeJson): string | undefined => (node.type.startsWith("#") ? node.type : node.body)?.replace(/^#/, "");
@@ -47,6 +49,13 @@ export function copy(
   const pick = <T>(all: [string, T][], wanted: string[] = []) => all.filter(([name]) => wanted.includes(name)).map(([, thing]) => thing);
   const frames = pick(thingsIn(document.view, "frames", scope), things.frames);
   const notes = pick(thingsIn(document.view, "notes", scope), things.notes);
+  for (const name of Object.keys(nodes)) {
+    const key = viewKey(scope, name);
+    for (const kind of KEPT) {
+      const value = document.view?.[kind]?.[key];
+      if (value !== undefined) clip.kept = { ...clip.kept, [kind]: { ...clip.kept?.[kind], [name]: value } };
+    }
+  }
   return { ...clip, ...(frames.length ? { frames } : {}), ...(notes.length ? { notes } : {}) };
 }
 
@@ -102,6 +111,10 @@ export function paste(
       if (kept !== undefined) inputs[input] = kept;
     }
     puts.push({ path: nodePut(scope, made), value: { ...known(node), inputs } }, spotPut(scope, made, moved(clip.spots[name] ?? { x: left, y: top })));
+    for (const kind of KEPT) {
+      const value = clip.kept?.[kind]?.[name];
+      if (value === true || typeof value === "number") puts.push({ path: ["view", kind, viewKey(scope, made)], value });
+    }
   }
   const things = (kind: "frames" | "notes"): string[] => {
     const held = new Set(thingsIn(document.view, kind, scope).map(([name]) => name));

@@ -3,7 +3,7 @@
 import type { GraphJson, NodeJson, ParameterJson, Source, Spot, WorkflowJson } from "../../protocol/types";
 import type { Command, Put } from "../commands";
 import { asSource, endText, isLink, mapLinks, parseEnd, wiresInto } from "../wires";
-import { freeName, graphAt, nodePut, rootOf, spotPut, viewKey } from "./base";
+import { freeName, graphAt, KEPT, nodePut, rootOf, spotPut, viewKey } from "./base";
 import { thingsIn } from "./frames";
 
 /** Selected nodes become a sub-graph and one instance of it; wires across its edge become its parameters and outputs. */
@@ -80,6 +80,10 @@ export function group(
   for (const name of inside) {
     puts.push({ path: nodePut(scope, name) }, { path: ["view", "nodes", viewKey(scope, name)] });
     puts.push(spotPut(title, name, spots[name] ?? spot));
+    for (const kind of KEPT) {
+      const kept = document.view?.[kind]?.[viewKey(scope, name)];
+      if (kept !== undefined) puts.push({ path: ["view", kind, viewKey(scope, name)] }, { path: ["view", kind, viewKey(title, name)], value: kept });
+    }
   }
   puts.push(
     { path: ["graphs", title], value: { nodes, parameters, outputs } },
@@ -146,7 +150,7 @@ export function ungroup(document: WorkflowJson, scope: string, instance: string)
     const from = end.output ? outputs[end.output] : Object.values(outputs)[0];
     return from === undefined ? null : outside(from);
   };
-  const puts: Put[] = [{ path: nodePut(scope, instance) }, { path: ["view", "nodes", viewKey(scope, instance)] }, { path: ["view", "collapsed", viewKey(scope, instance)] }, { path: ["view", "open", viewKey(scope, instance)] }];
+  const puts: Put[] = [{ path: nodePut(scope, instance) }, ...["nodes", ...KEPT].map((kind) => ({ path: ["view", kind, viewKey(scope, instance)] }))];
   for (const [name, held] of Object.entries(nodes)) {
     const inputs = Object.entries(held.inputs).flatMap(([key, source]) => {
       const left = mapLinks(source, through);
@@ -179,7 +183,10 @@ export function ungroup(document: WorkflowJson, scope: string, instance: string)
   for (const [name, made] of renamed) {
     const spot = document.view?.nodes?.[viewKey(title, name)] ?? { x: 0, y: 0 };
     puts.push(spotPut(scope, made, { x: spot.x + shift.x, y: spot.y + shift.y }));
-    for (const held of ["collapsed", "open"] as const) if (document.view?.[held]?.[viewKey(title, name)]) puts.push({ path: ["view", held, viewKey(scope, made)], value: true });
+    for (const kind of KEPT) {
+      const kept = document.view?.[kind]?.[viewKey(title, name)];
+      if (kept !== undefined) puts.push({ path: ["view", kind, viewKey(scope, made)], value: kept });
+    }
   }
   for (const kind of ["frames", "notes"] as const) {
     const held = new Set(thingsIn(document.view, kind, scope).map(([name]) => name));

@@ -3,7 +3,7 @@
 import type { InputSpec, Json, NodeJson, NodeSpec, ParameterJson, Source, Spot, WorkflowJson } from "../../protocol/types";
 import type { Command, Put } from "../commands";
 import { asSource, endText, mapLinks, parseEnd } from "../wires";
-import { baseName, freeName, graphAt, nodePut, rootOf, spotPut, viewKey } from "./base";
+import { baseName, freeName, graphAt, KEPT, nodePut, rootOf, spotPut, viewKey } from "./base";
 
 /** A node of this type; what has to be typed in begins at its first choice or lowest value. */
 export function fresh(spec: NodeSpec): NodeJson {
@@ -52,7 +52,7 @@ export function removeNodes(document: WorkflowJson, scope: string, names: string
     if (gone.has(parseEnd(from).node)) puts.push({ path: [...rootOf(scope), "outputs", name] });
   }
   for (const name of names) {
-    puts.push({ path: nodePut(scope, name) }, { path: ["view", "nodes", viewKey(scope, name)] }, { path: ["view", "collapsed", viewKey(scope, name)] }, { path: ["view", "open", viewKey(scope, name)] });
+    puts.push({ path: nodePut(scope, name) }, ...["nodes", ...KEPT].map((kind) => ({ path: ["view", kind, viewKey(scope, name)] })));
   }
   for (const key of Object.keys(document.view?.stubs ?? {})) {
     if (names.some((name) => key.startsWith(`${viewKey(scope, name)}|`))) puts.push({ path: ["view", "stubs", key] });
@@ -107,6 +107,11 @@ export function unfold(document: WorkflowJson, scope: string, name: string): Com
   return { label: open ? "fewer widgets" : "all widgets", puts: [{ path, value: open ? undefined : true }] };
 }
 
+/** A colour of their own for nodes; without a hue they have their chapter's again. */
+export function colour(scope: string, names: string[], hue: number | undefined): Command {
+  return { label: "colour", puts: names.map((name) => ({ path: ["view", "hues", viewKey(scope, name)], value: hue })) };
+}
+
 /** The name changes everywhere it stands: wires, parameters, outputs, the place. */
 export function rename(document: WorkflowJson, scope: string, from: string, wanted: string): Command | null {
   const graph = graphAt(document, scope);
@@ -138,8 +143,9 @@ export function rename(document: WorkflowJson, scope: string, from: string, want
   }
   const spot = document.view?.nodes?.[viewKey(scope, from)];
   if (spot) puts.push({ path: ["view", "nodes", viewKey(scope, from)] }, spotPut(scope, to, spot));
-  for (const held of ["collapsed", "open"] as const) {
-    if (document.view?.[held]?.[viewKey(scope, from)]) puts.push({ path: ["view", held, viewKey(scope, from)] }, { path: ["view", held, viewKey(scope, to)], value: true });
+  for (const kind of KEPT) {
+    const kept = document.view?.[kind]?.[viewKey(scope, from)];
+    if (kept !== undefined) puts.push({ path: ["view", kind, viewKey(scope, from)] }, { path: ["view", kind, viewKey(scope, to)], value: kept });
   }
   for (const key of Object.keys(document.view?.stubs ?? {})) {
     const start = `${viewKey(scope, from)}|`;

@@ -11,6 +11,7 @@ import { useRun } from "../../state/run";
 import { addAxis } from "../../state/sheets";
 import { type FieldMenu as Ask, useUi } from "../../state/ui";
 import { Menu, type MenuEntry } from "../../ui/Menu";
+import { asNodeRow } from "../sockets";
 
 const close = () => useUi.getState().set({ fieldMenu: null });
 const ticked = (yes: boolean, label: string): string => (yes ? `✓ ${label}` : label);
@@ -58,6 +59,7 @@ export function FieldMenu({ ask }: { ask: Ask }) {
   if (whole && json.type.startsWith("denoise.")) {
     rows.push({ label: "Look at many seeds first…", run: () => useUi.getState().set({ panel: "cull", selected: [ask.node] }) });
   }
+  rows.push(...asNodeRow(ask.node, ask.input));
   const shown = Object.values(graphNow().parameters ?? {}).some((parameter) => parameter.to.includes(`${ask.node}.${ask.input}`));
   rows.push({ label: ticked(shown, "Show in the form"), run: () => perform(expose(documentNow(), scopeNow(), ask.node, input)) });
   if (!wired && input.default !== undefined && source !== undefined && JSON.stringify(value) !== JSON.stringify(input.default)) {
