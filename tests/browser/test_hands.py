@@ -131,7 +131,7 @@ def test_arrows_go_from_node_to_node_and_along_wires_and_delete_cuts(editor):
     editor.press("right")
     at("Load model")
     editor.press("right")
-    at("Empty latent")
+    at("Encode prompt, prompt")
     editor.press("down")
     at("Encode prompt, negative")
     editor.press("enter")

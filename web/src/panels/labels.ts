@@ -17,6 +17,8 @@ const FIXED: Record<string, Text> = {
   unbypass: "no longer bypassed",
   title: "a title",
   fold: "folded",
+  "all widgets": "all values shown",
+  "fewer widgets": "few values shown",
   unfold: "unfolded",
   paste: "pasted",
   duplicate: "duplicated",

@@ -77,6 +77,8 @@ export const hands = {
   "no longer bypassed": "nicht mehr umgangen",
   "a title": "ein Titel",
   folded: "eingeklappt",
+  "all values shown": "alle Werte gezeigt",
+  "few values shown": "wenige Werte gezeigt",
   unfolded: "ausgeklappt",
   pasted: "eingefügt",
   duplicated: "verdoppelt",
