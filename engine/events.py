@@ -90,11 +90,15 @@ class StepHit(StepEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class StepStarted(StepEvent):
-    """The node is being run; `resumed` denoise (or training) steps of `steps` were already known."""
+    """The node is being run; `resumed` denoise (or training) steps of `steps` were already known.
+
+    `sharing` steps of the job, this one among them, share their work, as each forward of a model; 0: it runs alone.
+    """
 
     why: str = ""
     resumed: int = 0
     steps: int = 0
+    sharing: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

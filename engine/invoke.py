@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import Cancelled, Mend, Problem, WeftError, Where, fail
-from engine.keys import canonical
 from engine.memory import Memory, is_out_of_memory, probe, set_threads_once
 from engine.node import NodeSpec, arguments, is_a, outputs_of, resolve
 from engine.numerics import Numerics
@@ -91,7 +90,7 @@ class EngineRun(Run):
         self.document = dict(document or {})
         self.resolved = dict(resolved or {})
         self._hooks = hooks or Hooks()
-        self._lent: tuple[str, Any] | None = None
+        self._lent: dict[str, Any] = {}
 
     @property
     def device(self) -> str:
@@ -128,8 +127,8 @@ class EngineRun(Run):
 
     def lease(self, recipe: Leasable, working_bytes: int = 0) -> AbstractContextManager[Any]:
         """Borrow the recipe's live module; its own numerics (dtype) win over the run's."""
-        if self._lent is not None and canonical(recipe) == self._lent[0]:
-            return contextlib.nullcontext(self._lent[1])
+        if recipe.weights in self._lent:
+            return contextlib.nullcontext(self._lent[recipe.weights])
         own = dict(getattr(recipe, "numerics", ()))
         return self.memory.lease(
             recipe, self.numerics.device, str(own.get("dtype", self.numerics.dtype)), working_bytes, self.check
@@ -141,10 +140,10 @@ class EngineRun(Run):
             self.asked.append(way)
         return way in self._leaner
 
-    def lending(self, recipe: Leasable, module: Any) -> EngineRun:
-        """The same run, whose leases of this recipe give `module`, which somebody else has leased for it."""
+    def lending(self, modules: Iterable[tuple[Leasable, Any]]) -> EngineRun:
+        """The same run, whose leases of these weights give these modules, which somebody else has leased for it."""
         lent = copy.copy(self)
-        lent._lent = (canonical(recipe), module)
+        lent._lent = {recipe.weights: module for recipe, module in modules}
         return lent
 
     def generators(self, seed: int, batch: int, single_stream: bool = False) -> list[torch.Generator]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from nodes.types import Denoiser
 
@@ -19,6 +19,7 @@ class FreeU:
     s2: float
     start: float = 0.0
     end: float = 1.0
+    rowwise: ClassVar[bool] = True
 
     def attach(self, module: Any, recipe: Denoiser) -> Callable[[], None]:
         """Diffusers' own, put on the module."""
@@ -33,6 +34,8 @@ class FreeU:
 @dataclass(frozen=True)
 class Differential:
     """A patch that the denoise loop reads: a noise mask says how much of each place may change, not only where."""
+
+    rowwise: ClassVar[bool] = True
 
     def attach(self, module: Any, recipe: Denoiser) -> Callable[[], None]:
         """The module itself stays as it is."""

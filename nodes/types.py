@@ -172,7 +172,9 @@ class Weights:
 class Patch(Protocol):
     """A third party's change to a denoiser: a frozen dataclass whose fields are its key.
 
-    One with the fields `start` and `end` (fractions of the steps) is attached in that range only.
+    One with the fields `start` and `end` (fractions of the steps) is attached in that range only. With
+    `rowwise: ClassVar[bool] = True` it says that it treats each picture of a batch by itself, so that runs with it may
+    share forwards.
     """
 
     def attach(self, module: Any, recipe: Denoiser) -> Callable[[], None]:

@@ -24,6 +24,8 @@ class Ending(Performing):
     again: bool
     started: float
     _done: set[str]
+    _left: dict[str, set[str]]
+    _taking: bool
     _failed: dict[str, Problem]
     _missing: dict[str, set[str]]
     _ran: bool
@@ -34,6 +36,10 @@ class Ending(Performing):
     @abstractmethod
     def _leave(self, live: Live) -> None:
         """A step is no longer under way."""
+
+    @abstractmethod
+    def _over(self, live: Live) -> None:
+        """A step has been done, or has failed."""
 
     @abstractmethod
     def _forget_inputs(self, live: Live) -> None:
@@ -53,6 +59,7 @@ class Ending(Performing):
             yield StepRetried(job=self.order.job, path=self.prefix + live.path, how=how, numerics_changed=True)
             return
         self._failed[live.path] = placed
+        self._over(live)
         self.problems.append(placed)
         if problem.code == "node.mutated":
             self._poisoned(inputs)
@@ -91,7 +98,7 @@ class Ending(Performing):
         if not self.cancelled():
             self._nothing_forgotten()
             for path in sorted(self._missing, key=lambda p: self.frontier.lives[p].order):
-                if path not in self._done and path not in self._failed:
+                if path not in self._done and path not in self._failed and not self.order.off(self.prefix + path):
                     yield StepBlocked(job=job, path=self.prefix + path, by=self.prefix + self._culprit(path))
             for live in self.frontier._in_order():
                 if live.status == "maybe" and live.path not in self._missing and not live.outputs:
@@ -135,7 +142,7 @@ class Ending(Performing):
 
     def _nothing_forgotten(self) -> None:
         """Without a failure every planned step has run: anything else is a bug of the engine, told as one."""
-        left = [path for path in self._missing if path not in self._done]
+        left = [path for path in self._missing if path not in self._done and not self.order.off(self.prefix + path)]
         if left and not self._failed:
             raise RuntimeError(f"{left[0]} waits for a value that nobody makes")
 

@@ -88,6 +88,8 @@ class Execution(Foresight):
         self._leases_told = 0
         self._ran = False
         self.again = False
+        self._left: dict[str, set[str]] = {}  # by graph, of a job with several: the steps that are not over
+        self._taking = True
         self._told: set[str] = set()  # steps that the diary has already, from before the job was planned anew
         self._made = (graph, order, targets, given, held, prefix, depth)
         self._lanes = InlineLanes() if depth else engine.lanes
@@ -170,6 +172,7 @@ class Execution(Foresight):
     def _take(self) -> Iterator[Event]:
         """What the frontier found since the last look."""
         job = self.order.job
+        self._taking = True
         for live in self.frontier.take_marks():
             path = self.prefix + live.path
             if path in self._told:
@@ -184,6 +187,9 @@ class Execution(Foresight):
                 yield StepFailed(job=job, path=path, problem=live.problem)
         for live in self.frontier.take_runs():
             self._register(live)
+        for item in self.order.items:
+            self._left.setdefault(item, set())
+        self._taking = False
 
     def _register(self, live: Live) -> None:
         self._expect(live)
@@ -204,6 +210,8 @@ class Execution(Foresight):
                         missing.discard(id)
         self._missing[live.path] = missing
         self._will_lease(live)
+        if self.order.items and not self.depth:
+            self._left.setdefault(live.path.partition("/")[0], set()).add(live.path)
         if not missing:
             self._make_ready(live)
 
@@ -284,7 +292,8 @@ class Execution(Foresight):
                 why = self.frontier.reasons.why(live)
                 if live.leaner:
                     why = f"{why}; with {' and '.join(live.leaner)}, because it did not fit into memory"
-                yield StepStarted(job=job, path=path, why=why, resumed=live.resumed, steps=len(live.checkpoints))
+                steps = len(live.checkpoints)
+                yield StepStarted(job=job, path=path, why=why, resumed=live.resumed, steps=steps, sharing=details[0])
             case "progress":
                 done, total, text, left = details
                 yield StepProgress(job=job, path=path, done=done, total=total, text=text, left=left)
@@ -303,7 +312,7 @@ class Execution(Foresight):
                 yield from self._crashed(live, *details)
             case "cancelled":
                 self._leave(live)
-                if self.cancelled():
+                if self.stopped(live):
                     yield StepCancelled(job=job, path=path)
                 else:
                     # The job that computed it was cancelled as this one joined: compute it here.
@@ -352,6 +361,11 @@ class Execution(Foresight):
             self._wake(id)
             if id not in self._readers and id not in self._kept and not self._waiting_possible():
                 self._let_go(id)
+        self._over(live)
+
+    def _over(self, live: Live) -> None:
+        if self.order.items and not self.depth:
+            self._left.get(live.path.partition("/")[0], set()).discard(live.path)
 
     def _remembered(self, live: Live) -> dict[str, str]:
         """What the trace table has of outputs that were unknown when this job was planned."""

@@ -9,7 +9,7 @@ from engine.errors import WeftError
 from engine.executor.shared import Engine, Order
 from engine.graph import Bound
 from engine.plan import Frontier, Live
-from engine.plan.forward import Blocked, Failed
+from engine.plan.unfolding import Blocked, Failed
 from engine.sockets import fill, holes
 
 
@@ -19,6 +19,7 @@ class Holding:
     engine: Engine
     order: Order
     frontier: Frontier
+    prefix: str
     values: dict[str, Any]
     _leased: dict[str, int]
     _expected: set[str]  # stepped steps whose states this job waits for
@@ -29,6 +30,10 @@ class Holding:
     def cancelled(self) -> bool:
         """Has the job been cancelled?"""
         return self.order.cancel.is_set()
+
+    def stopped(self, live: Live) -> bool:
+        """Has the job been cancelled, or the part of it that a step belongs to?"""
+        return self.cancelled() or self.order.off(self.prefix + live.path)
 
     def _lease(self, id: str) -> str | None:
         if id in self.values:

@@ -11,6 +11,7 @@ from engine.executor.ending import Ending
 from engine.executor.performing import Outcome
 from engine.executor.shared import Flight, Lanes
 from engine.keys import output_id, template_from_json
+from engine.memory.forecast import seats
 from engine.plan import Live
 from engine.sockets import fill, holes
 
@@ -20,6 +21,12 @@ class Launching(Ending):
 
     _lanes: Lanes
 
+    def left(self, item: str) -> bool:
+        """Has something of one of the job's graphs still to happen, as far as it is planned?"""
+        if self._taking or self.frontier._new_runs or item not in self._left:
+            return True
+        return any(path in self._flying or not self.order.off(path) for path in self._left[item])
+
     def _company(self, ready: list[tuple[tuple[int, ...], str]]) -> list[Live]:
         """The next step, with those that share its work; none while it is worth to wait for more of them."""
         aside: list[tuple[tuple[int, ...], str]] = []
@@ -27,14 +34,15 @@ class Launching(Ending):
         while ready and not found:
             item = heapq.heappop(ready)
             live = self.frontier.lives[item[1]]
-            if live.path in self._flying:
+            if live.path in self._flying or self.stopped(live):
                 continue
-            if not live.alike:
+            most = self._most(live) if live.alike else 1
+            if most < 2:
                 found = [live]
                 continue
-            alike = sorted(one for one in ready if self.frontier.lives[one[1]].alike == live.alike)
-            same = alike[: self.order.together - 1]
-            full = len(same) + 1 == self.order.together
+            alike = sorted(one for one in ready if self._fits(live, self.frontier.lives[one[1]]))
+            same = alike[: most - 1]
+            full = len(same) + 1 == most
             if full or not self._more_may_come(live, {item[1], *(path for _, path in (*same, *aside))}):
                 for one in same:
                     ready.remove(one)
@@ -46,6 +54,14 @@ class Launching(Ending):
             heapq.heappush(ready, item)
         return found
 
+    def _most(self, live: Live) -> int:
+        """How many steps like this one may share their work: as many as were asked for, and as there is room for."""
+        room = self.engine.memory.budget(self._numerics.device).limit
+        return seats(live.inputs or {}, self._numerics.device, self._numerics.dtype, room, self.order.together)
+
+    def _fits(self, live: Live, other: Live) -> bool:
+        return other.alike == live.alike and other.path not in self._flying and not self.stopped(other)
+
     def _more_may_come(self, live: Live, here: set[str]) -> bool:
         """Is a step that could share this one's work still to come, and something under way that may bring it?"""
         over = self._done | self._failed.keys() | self._flying.keys() | here
@@ -53,7 +69,7 @@ class Launching(Ending):
         expected = any(
             (other.alike == live.alike and other.status == "run") or (other.spec.id == live.spec.id and other.blockers)
             for path, other in self.frontier.lives.items()
-            if path not in over
+            if path not in over and not self.stopped(other)
         )
         moving = bool(self._flying) or any(path not in here for ready in self._ready.values() for _, path in ready)
         return expected and moving

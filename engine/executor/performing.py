@@ -62,7 +62,8 @@ class Performing(Holding):
         """Run one step, or several that share their work, and tell who waits how each went. Never raises."""
         token = places_room.CURRENT.set(self.places)
         try:
-            tasks = [task for one in company if (task := self._begin(*one)) is not None]
+            sharing = len(company) if len(company) > 1 else 0
+            tasks = [task for one in company if (task := self._begin(*one, sharing)) is not None]
             if tasks:
                 lane = tasks[0].live.spec.lane
                 device = self.engine.memory.device(self._numerics.device) if lane == "device" else None
@@ -75,14 +76,14 @@ class Performing(Holding):
         finally:
             places_room.CURRENT.reset(token)
 
-    def _begin(self, flight: Flight, live: Live, inputs: dict[str, Any]) -> Task | None:
+    def _begin(self, flight: Flight, live: Live, inputs: dict[str, Any], sharing: int) -> Task | None:
         """Make everything ready; None when nobody wants it any more."""
         try:
             flight.begun = True
             if flight.cancelled():
                 raise Cancelled
             self._catch_up(live)
-            self.inbox.put(("started", live, ()))
+            self.inbox.put(("started", live, (sharing,)))
             watch = Stopwatch()
             trail = None
             if live.checkpoints:

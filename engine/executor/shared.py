@@ -68,7 +68,7 @@ class Flight:
 
     def cancelled(self) -> bool:
         """Has every job that waits for it been cancelled?"""
-        return all(execution.cancelled() for execution, _ in list(self.waiters))
+        return all(execution.stopped(live) for execution, live in list(self.waiters))
 
     def watched(self) -> bool:
         """Does anybody follow one of the jobs? Progress and previews are told only then."""
@@ -181,6 +181,12 @@ class Order:
     together: int = 0  # at most so many steps share their work; below 2 none do
     items: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict)
     """Of a job with several graphs, by the name of each: document and resolved values."""
+    stopped: set[str] = field(default_factory=set)
+    """Those of them that were cancelled, while the others go on."""
+
+    def off(self, path: str) -> bool:
+        """Has the graph that a step belongs to been cancelled?"""
+        return bool(self.stopped) and path.partition("/")[0] in self.stopped
 
     def papers(self, path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """The workflow as plain data, and the values it ran with, for the step at a path."""

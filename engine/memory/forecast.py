@@ -55,6 +55,27 @@ def forecast(steps: Iterable[tuple[str, Mapping[str, Any]]], device: str, dtype:
     return [need for need in found if need.working or need.model not in busy]
 
 
+def seats(inputs: Mapping[str, Any], device: str, dtype: str, limit: int, most: int) -> int:
+    """How many steps with inputs like these have room on a device at once: at least 1, at most `most`.
+
+    The weights are there once, the activations of each beside the others'. With no room for the weights as a whole
+    they come in parts, and the parts are what is counted.
+    """
+    known: dict[str, Any] = {}
+    for value in inputs.values():
+        known.update({name: fact for name, fact in facts_of(value).items() if name in SIZES})
+    sizes = [_sized(recipe, device, dtype, known) for recipe in dict.fromkeys(leasable(inputs))]
+    each = sum(working for _, working in sizes)
+    if not each:
+        return most
+    ways: tuple[Way, ...] = ("whole",) if device == HOST else ("whole", "blocks", "layers")
+    for way in ways:
+        room = limit - sum(footprint.on_device(way) for footprint, _ in sizes)
+        if room >= each:
+            return min(most, room // each)
+    return 1
+
+
 def _sized(recipe: Any, device: str, dtype: str, known: Mapping[str, Any]) -> tuple[Footprint, int]:
     own = dict(getattr(recipe, "numerics", ())).get("dtype", dtype)
     own = recipe.computes_in(device, own) if hasattr(recipe, "computes_in") else own

@@ -35,6 +35,9 @@ from engine.node.spec import (
     plain_default,
     resolve,
 )
+from engine.node.spec import (
+    Alone as Alone,
+)
 from engine.node.widgets import (
     MAX_SEED,
     Choices,
@@ -160,7 +163,7 @@ def node(
         cutoff: A small result; what follows is keyed by its content.
         lane: Where it runs: one step at a time on the `device`, or beside it on `cpu` or `io`.
         network: It talks to the network.
-        batched: A module with `alike(**inputs)`, what must agree between steps that share work (None: runs alone), and
+        batched: A module with `alike(**inputs)`, what must agree between steps that share work (or `Alone(why)`), and
             `together(call, runs, inputs)`, which runs several and gives a result or exception for each.
         facts: What is known of outputs before they exist, and what must agree between inputs.
         fingerprint: `(**inputs) -> plain data`: what else the result depends on, asked at plan time.

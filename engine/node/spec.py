@@ -75,6 +75,12 @@ class Output:
     help: str = ""
 
 
+class Alone(str):
+    """Why a step of a `batched` node shares its work with no other: given by `alike` instead of what must agree."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class NodeSpec:
     """A node's declaration; everything the engine, the editor and the docs know about it."""

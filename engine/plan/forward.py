@@ -6,7 +6,6 @@ Light nodes are called, facts are compared, map, fold and switch unfold. Nothing
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,28 +13,15 @@ from typing import Any
 from engine.errors import Problem, WeftError, fail
 from engine.graph import Bound, Const, Free, Graph, Keyed, Out, Several
 from engine.keys import canonical, digest, hash_text, output_id, step_key, template_from_json
-from engine.node import Input, NodeSpec, arguments, dress, fitted, outputs_of, resolve
+from engine.node import Alone, Input, NodeSpec, arguments, dress, fitted, outputs_of, resolve
 from engine.places import file_id
 from engine.plan.asking import in_time, raised
 from engine.plan.state import Live, Order, Scope, Setting
+from engine.plan.unfolding import Blocked, Failed, Unfolding
 from engine.sockets import PLAIN, Ref, check_same, facts_of, holes
 
 MAX_UNFOLDED = 100_000
 TOGETHER = "|together"  # in the keys of what is computed together with others
-
-
-class Blocked(Exception):
-    """A template waits for the content of cut-off outputs; control flow, never seen outside this room."""
-
-    def __init__(self, blockers: frozenset[str]) -> None:
-        self.blockers = blockers
-
-
-class Failed(Exception):
-    """A template would come from a step that cannot run; control flow, never seen outside this room."""
-
-    def __init__(self, by: str) -> None:
-        self.by = by
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +37,7 @@ class _Way:
     cut: tuple[str, ...]  # known by their content
 
 
-class Forward:
+class Forward(Unfolding):
     """The forward walk."""
 
     def __init__(self, setting: Setting) -> None:
@@ -63,10 +49,6 @@ class Forward:
         self.spread: dict[str, int] = {}  # maps that have unfolded, and into how many items
         self._dependents: dict[str, set[str]] = {}
         self._ways: dict[str, _Way] = {}
-
-    @abstractmethod
-    def _want_step(self, path: str) -> None:
-        """Make sure a step happens: effects in bodies are targets too."""
 
     def _enter(self, graph: Graph, scope: Scope, order: Order, needed: set[str] | None = None) -> None:
         """Lay out the steps of a graph under a prefix and resolve each."""
@@ -231,7 +213,9 @@ class Forward:
         numerics = way.numerics
         if setting.together and spec.batched:
             found = resolve(f"{spec.batched}:alike")(**inputs)
-            if found is not None:
+            if found is None or isinstance(found, Alone):
+                live.alone = found or "it shares its work with no other"
+            else:
                 live.alike = digest((spec.id, found))
                 numerics += TOGETHER
         live.exact = key = step_key(spec.id, spec.version, way.source, numerics, keyed, more)
@@ -310,90 +294,6 @@ class Forward:
                 for output, facts in (resolve(rule.path)(**inputs) or {}).items():
                     found.setdefault(output, {}).update(facts)
         return found
-
-    # -- switch, map, fold
-
-    def _switch(self, live: Live) -> None:
-        sources = dict(live.step.sources)
-        choose = self._template(sources["choose"], live.scope)
-        if isinstance(choose, Ref):
-            raise fail("node.refused", "'choose' must be a number, a name or true/false", socket="choose")
-        named, options = sources.get("named"), sources.get("options")
-        if isinstance(named, Keyed) and named.items:
-            table: dict[Any, Bound] = dict(named.items)
-        elif isinstance(options, Several):
-            table = dict(enumerate(options.items))
-        else:
-            table = {}
-        chosen = table.get(int(choose) if isinstance(choose, bool | float) else choose)
-        if chosen is None:
-            shown = ", ".join(map(str, table)) or "none"
-            raise fail("node.refused", f"there is no option {choose!r}", socket="choose", mend=f"options are: {shown}")
-        live.outputs = {"value": self._template(chosen, live.scope)}
-
-    def _map(self, live: Live, inputs: dict[str, Any]) -> None:
-        step = live.step
-        body = step.body
-        assert body is not None
-        if not live.items:
-            lists = {name: inputs[name] for name in step.mapped if isinstance(inputs[name], list | tuple)}
-            if not lists:
-                name = step.mapped[0]
-                raise fail("node.refused", f"there is no list to go over: '{name}' is none", socket=name)
-            lengths = {name: len(value) for name, value in lists.items()}
-            if len(set(lengths.values())) > 1:
-                shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-                raise fail("node.refused", f"the lists differ in length: {shown}", mend="give lists of one length")
-            scopes = []
-            for index in range(next(iter(lengths.values()))):
-                free = {n: v[index] if n in lists else v for n, v in inputs.items()}
-                scopes.append(Scope(f"{live.path}/{index}/", free))
-            live.items = tuple(scopes)
-            self.spread[live.path] = len(scopes)
-            for index, scope in enumerate(scopes):
-                self._enter(body, scope, (*live.order[:-1], 0, index))
-                self._body_effects(body, scope)
-        # Every blocker of every item, so that all items can be settled side by side.
-        blockers: set[str] = set()
-        outputs: dict[str, list[Any]] = {name: [] for name in body.outputs}
-        for scope in live.items:
-            for name, bound in body.outputs.items():
-                try:
-                    outputs[name].append(self._template(bound, scope))
-                except Blocked as blocked:
-                    blockers |= blocked.blockers
-        if blockers:
-            raise Blocked(frozenset(blockers))
-        live.outputs = dict(outputs)
-
-    def _fold(self, live: Live, inputs: dict[str, Any]) -> None:
-        step = live.step
-        body = step.body
-        assert body is not None
-        while True:
-            if len(live.items) == live.turn:
-                free = dict(inputs)
-                if live.turn:
-                    before = live.items[-1]
-                    for name, bound in body.outputs.items():
-                        if name in body.parameters:
-                            free[name] = self._template(bound, before)
-                scope = Scope(f"{live.path}/{live.turn}/", free)
-                live.items = (*live.items, scope)
-                self._enter(body, scope, (*live.order[:-1], 0, live.turn))
-                self._body_effects(body, scope)
-            scope = live.items[live.turn]
-            done = live.turn + 1 >= step.turns
-            if not done and step.until:
-                done = bool(self._template(body.outputs[step.until], scope))
-            if done:
-                live.outputs = {name: self._template(bound, scope) for name, bound in body.outputs.items()}
-                return
-            live.turn += 1
-
-    def _body_effects(self, body: Graph, scope: Scope) -> None:
-        for path in body.targets:
-            self._want_step(scope.prefix + path)
 
 
 _NOTHING = object()

@@ -14,10 +14,11 @@ from engine.keys import checkpoint_ids
 from engine.node import resolve
 from engine.places import file_id
 from engine.plan.asking import raised
-from engine.plan.forward import TOGETHER, Blocked, Failed, Forward
+from engine.plan.forward import TOGETHER, Forward
 from engine.plan.lints import told
 from engine.plan.reasons import Reasons
 from engine.plan.state import Live, Plan, PlanStep, Scope, Setting
+from engine.plan.unfolding import Blocked, Failed
 from engine.sockets import holes
 
 

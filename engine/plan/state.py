@@ -55,6 +55,7 @@ class Live:
     items: tuple[Scope, ...] = ()
     wanted: bool = False
     alike: str = ""  # steps with the same text may share their work
+    alone: str = ""  # why a step that could does not
 
     @property
     def spec(self) -> NodeSpec:

@@ -114,9 +114,9 @@ def sample(
         samples = latent.samples.to(device, dtype)
         hints = _hints(run, control.items if control else (), nets, samples, latent.space.factor)
         beside = None if latent.beside is None else latent.beside.to(samples)
-        ready = Model(
-            family, module, hints, embedded_scale(settings.guidance, model), latent.space.factor, beside, alone
-        )
+        plain = not model.patches and "attention" not in dict(model.numerics)
+        scale = embedded_scale(settings.guidance, model)
+        ready = Model(family, module, hints, scale, latent.space.factor, beside, alone, plain)
         tokens = (height // 2) * (width // 2)  # patches of 2 x 2, by which some flow models shift their times
         timetable = schedules.build(settings.schedule, model, device, tokens)
         total = len(timetable.timesteps)

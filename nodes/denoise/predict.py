@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nodes.denoise import together
+from nodes.denoise import meeting
 from nodes.denoise.active import control_at, entries_at, guided_at, perturbed_at
 from nodes.denoise.perturb import perturbed
 from nodes.families.base import SIDES, Family
@@ -34,6 +35,7 @@ class Model:
     factor: int = 8  # pixels a cell
     beside: torch.Tensor | None = None  # [batch or 1, channel, h, w], what a model for inpainting sees with the noise
     alone: bool = False  # one picture of the batch at a time, because all did not fit into memory
+    plain: bool = False  # nothing on it reads attention
     texts: dict[tuple[int, ...], tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def forward(
@@ -79,9 +81,8 @@ class Model:
             who = f"{part.start}:{'+'.join(str(id(entry)) for entry in entries)}"
             try:
                 with remembering(self.module, who):
-                    outs.append(
-                        together.predict(self.family, self.module, some, t, words, pool, residuals, self.scale, size)
-                    )
+                    asked = (some, t, words, pool, residuals, self.scale, size)
+                    outs.append(meeting.predict(self.plain, self.family, self.module, *asked))
             finally:
                 SIDES.reset(told)
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
@@ -94,14 +95,14 @@ class Model:
         x = given[0]
         if not item.guess or all(pro):
             x, text, pooled, hint, sizes = given
-            return self.family.control(net, x, t, text, pooled, hint, item.strength, sizes, item)
+            return meeting.control(self.family, net, x, t, text, pooled, hint, item.strength, sizes, item)
         if not any(pro):
             return None
         batch = x.shape[0] // len(pro)
         rows = torch.cat([torch.arange(i * batch, (i + 1) * batch, device=x.device) for i, on in enumerate(pro) if on])
         picked: list[Any] = [None if one is None else one[rows] if len(one) == len(x) else one for one in given]
         x, text, pooled, hint, sizes = picked
-        found = self.family.control(net, x, t, text, pooled, hint, item.strength, sizes, item)
+        found = meeting.control(self.family, net, x, t, text, pooled, hint, item.strength, sizes, item)
         return _spread(found, rows, batch * len(pro))
 
     def _text(self, entries: Sequence[Entry], x: torch.Tensor) -> tuple[Any, Any, Any]:
@@ -175,7 +176,7 @@ def guided(
             out = _combined(guidance, c, u, index, kept)
         away = perturbed_at(guidance, index, total)
         for one in away:
-            with perturbed(model.module, one, x.shape[-2], x.shape[-1]):
+            with meeting.wearing(one, partial(perturbed, model.module, one, x.shape[-2], x.shape[-1])):
                 worse = [model.forward(x, t, group, items) for group in _groups(pros, guidance.mode)]
             order = [entry for group in _groups(pros, guidance.mode) for entry in group]
             told = {id(entry): p for entry, p in zip(order, (p for made in worse for p in made), strict=True)}

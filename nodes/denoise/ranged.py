@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nodes.denoise.active import acts, at_step
+from nodes.denoise.meeting import MEETING, wearing
 from nodes.denoise.predict import Predict
 from nodes.types import Denoiser
 
@@ -29,10 +32,22 @@ def ranged(predict: Predict, model: Denoiser, module: Any, total: int, stack: Ex
     stack.callback(off)
 
     def step(x: torch.Tensor, t: torch.Tensor, index: int) -> torch.Tensor:
-        wanted = [acts(index, total, *one) for one in ranges]
+        wanted = tuple(acts(index, total, *one) for one in ranges)
+        if MEETING.get() is not None:  # the module is everybody's: it is set for each forward
+            with wearing(("ranges", wanted), partial(_attached, at_step(model, index, total), module)):
+                return predict(x, t, index)
         if not now or now[0][0] != wanted:
             off()
             now.append((wanted, at_step(model, index, total).attach(module)))
         return predict(x, t, index)
 
     return step
+
+
+@contextmanager
+def _attached(recipe: Denoiser, module: Any) -> Iterator[None]:
+    undo = recipe.attach(module)
+    try:
+        yield
+    finally:
+        undo()

@@ -37,6 +37,7 @@ class Family(Protocol):
     """One kind of model: how it is recognised, built and called."""
 
     name: str
+    masks_text: bool  # can `predict` leave out tokens (`seen`)? Then texts of several lengths may share a forward
 
     def owns(self, config: Mapping[str, Any]) -> bool:
         """Is a denoiser of this configuration one of the family?"""
@@ -77,11 +78,13 @@ class Family(Protocol):
         residuals: Any = None,
         scale: float = 1.0,
         sizes: torch.Tensor | None = None,
+        seen: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """One forward: what the model predicts for x [batch, channel, h, w] at timestep t.
 
         `scale` is the guidance scale for models that take it as an input, because guidance was distilled into them;
-        `sizes` [batch, numbers] what `sizes` below gave.
+        `sizes` [batch, numbers] what `sizes` below gave; `seen` [batch, tokens] which tokens of the text are real, only
+        where `masks_text`.
         """
 
     def sizes(self, module: Any, entry: Entry, width: int, height: int) -> tuple[float, ...]:

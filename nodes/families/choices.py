@@ -2,7 +2,8 @@
 
 A patch with `own` changes the weights themselves (their layout, or how they are stored), so a denoiser that has it is a
 live module of its own. A `stateful` one remembers forwards between the steps of a run; a run with it is not resumed in
-its middle, because that memory is not part of a checkpoint.
+its middle, because that memory is not part of a checkpoint. A `rowwise` one treats each picture of a batch by itself,
+so runs with it may share forwards.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Attention:
     """Which kernel computes attention: one of torch's own (`KERNELS`), or one of a package (`PACKAGES`)."""
 
     kernel: str
+    rowwise: ClassVar[bool] = True
 
     def attach(self, module: Any, recipe: Any) -> Undo:
         """Set it for every forward of the module."""
@@ -112,6 +114,7 @@ class ChannelsLast:
     """Convolution weights with their channels innermost, as tensor cores want them; other kernels, other rounding."""
 
     own: ClassVar[str] = "channels_last"
+    rowwise: ClassVar[bool] = True
 
     def attach(self, module: Any, recipe: Any) -> Undo:
         """Once for the module, which nobody else has."""
@@ -128,6 +131,7 @@ class Stored:
     """Weights kept in 8 bits and widened layer by layer as they are needed (diffusers' layerwise casting)."""
 
     kind: str  # `float8_e4m3fn` or `float8_e5m2`
+    rowwise: ClassVar[bool] = True
 
     @property
     def own(self) -> str:
@@ -150,6 +154,7 @@ class Compiled:
     """The repeated blocks of the model compiled by torch, once for all of a kind, kept on disk for other processes."""
 
     mode: str = "default"
+    rowwise: ClassVar[bool] = True
 
     def attach(self, module: Any, recipe: Any) -> Undo:
         """Each block gets its compiled call; the first forward of a new shape compiles."""

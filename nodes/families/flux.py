@@ -45,6 +45,7 @@ class Flux:
     """Flux.1 dev and schnell."""
 
     name = "flux"
+    masks_text = False
 
     def owns(self, config: Mapping[str, Any]) -> bool:
         """The transformer of that name in diffusers."""
@@ -167,6 +168,7 @@ class Flux:
         residuals: Any = None,
         scale: float = 1.0,
         sizes: torch.Tensor | None = None,
+        seen: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The transformer's forward on packed latents: the velocity at t, which it takes from 0 to 1."""
         import torch

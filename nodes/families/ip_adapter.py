@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine import places
 from engine.errors import fail
@@ -46,6 +46,7 @@ class IPAdapters:
     """A denoiser's patch: all its IP-Adapters, which share the attention's processors."""
 
     items: tuple[IPItem, ...]
+    rowwise: ClassVar[bool] = True
 
     @property
     def ranged(self) -> bool:

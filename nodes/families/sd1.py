@@ -46,6 +46,7 @@ class SD1:
     """Stable Diffusion 1.x and 2.x."""
 
     name = "sd1"
+    masks_text = True
 
     def owns(self, config: Mapping[str, Any]) -> bool:
         """A conditional UNet without SDXL's extra embeddings."""
@@ -140,6 +141,7 @@ class SD1:
         residuals: Any = None,
         scale: float = 1.0,
         sizes: torch.Tensor | None = None,
+        seen: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The UNet's forward, ControlNet residuals added to its skips and middle."""
         down, mid, inner = residuals if residuals is not None else (None, None, None)
@@ -148,6 +150,7 @@ class SD1:
             x,
             t,
             encoder_hidden_states=text,
+            encoder_attention_mask=seen,
             timestep_cond=None if width is None else _scale_embedding(scale, width).repeat(x.shape[0], 1).to(x),
             added_cond_kwargs=_added(pooled, sizes),
             down_block_additional_residuals=down,

@@ -38,6 +38,7 @@ class SD3:
     """Stable Diffusion 3 and 3.5."""
 
     name = "sd3"
+    masks_text = False
 
     def owns(self, config: Mapping[str, Any]) -> bool:
         """The transformer of that name in diffusers."""
@@ -165,6 +166,7 @@ class SD3:
         residuals: Any = None,
         scale: float = 1.0,
         sizes: torch.Tensor | None = None,
+        seen: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The transformer's forward: the velocity at t (Esser et al. 2024, eq. 13)."""
         out: torch.Tensor = module(

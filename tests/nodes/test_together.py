@@ -1,17 +1,25 @@
 """Runs of the loop that share forwards: as close to single runs as rounding lets them be, and far fewer forwards."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
+import diffusers
 import pytest
 import torch
 
 from engine.disk import Disk
 from engine.events import StepStarted
 from engine.memory import Memory
+from engine.node import Alone
 from engine.numerics import Numerics
 from engine.plan import Frontier
 from engine.records import Records
 from engine.session import Session
+from engine.sockets import Ref
+from engine.workflow import from_json, to_json
 from nodes.denoise.together import alike
-from nodes.types import Control
+from nodes.families.choices import Deep
+from tests.nodes.families.test_adapters import make_lora
 from tests.nodes.test_denoise_in_the_engine import STEPS, flow
 
 # What a forward of many rows may change: the order of sums.
@@ -113,9 +121,78 @@ def test_a_step_that_was_interrupted_goes_on_after_a_restart(home, tiny_sd1):
     assert known == [7, 7, 7]
 
 
-def test_those_with_a_control_net_run_alone_and_exactly(session, tiny_sd1):
+def test_what_runs_alone_says_why(session, tiny_sd1):
     graph = session.prepare(flow())[1]
     live = Frontier(graph, session.engine.setting(together=True)).lives["sample"]
     assert live.alike
-    assert alike(**{**live.inputs, "control": None}) is not None
-    assert alike(**{**live.inputs, "control": Control(())}) is None
+    assert not live.alone
+
+    def asked(**change):
+        return alike(**{**live.inputs, **change})
+
+    model = live.inputs["model"]
+    assert not isinstance(asked(), Alone)
+    assert "remembers forwards" in asked(model=model.with_patch(Deep()))
+    assert "Strange" in asked(model=model.with_patch(Strange()))
+    assert "size of its latents" in asked(latent=Ref("x"))
+    assert "not run yet" in asked(control=Ref("x"))
+    assert "not run yet" in asked(guidance=Ref("x"))
+
+
+@dataclass(frozen=True)
+class Strange:
+    """A third party's patch that says nothing of rows."""
+
+    def attach(self, module, recipe):
+        return lambda: None
+
+
+@dataclass(frozen=True)
+class ByRow(Strange):
+    """One that says that it treats each picture by itself."""
+
+    rowwise: ClassVar[bool] = True
+
+
+def test_a_patch_that_treats_each_picture_by_itself_may_be_shared(session, tiny_sd1):
+    graph = session.prepare(flow())[1]
+    live = Frontier(graph, session.engine.setting(together=True)).lives["sample"]
+    model = live.inputs["model"]
+    assert not isinstance(alike(**{**live.inputs, "model": model.with_patch(ByRow())}), Alone)
+
+
+def test_adapters_with_ranges_are_set_for_each_forward_that_is_shared(session, tiny_sd1, home, forwards):
+    unet = diffusers.UNet2DConditionModel.from_pretrained(tiny_sd1 / "unet")
+    make_lora(home.home / "models" / "loras" / "late", unet, 3)
+    work = flow(sample={"model": {"from": "styled.model"}})
+    more = {
+        "file": {"type": "lora.load", "version": 1, "inputs": {"lora": "late/pytorch_lora_weights.safetensors"}},
+        "styled": {
+            "type": "lora.apply",
+            "version": 1,
+            "inputs": {
+                "model": {"from": "load.model"},
+                "lora": {"from": "only_late.lora"},
+            },
+        },
+        "only_late": {"type": "lora.range", "version": 1, "inputs": {"lora": {"from": "file.lora"}, "start": 0.5}},
+    }
+    record = to_json(work)
+    record["nodes"] |= more
+    work = from_json(record)
+    # With other numbers of steps the range begins elsewhere: in some rounds one has it on and the other has not.
+    variants = [{"sample.seed": 1}, {"sample.seed": 2}, {"sample.seed": 3, "sample.steps": 6}]
+    assert max(differences(session, work, variants)) < CLOSE
+    plain = session.run(flow(), {"sample.seed": 1})["latent"].samples
+    assert not torch.equal(session.run(work, {"sample.seed": 1})["latent"].samples, plain)
+    alone = 2 * STEPS + 6
+    forwards.clear()
+    session.together(work, [{**one, "sample.seed": seed} for seed, one in enumerate(variants, 50)])
+    assert len(forwards) < alone
+
+
+def test_texts_of_several_lengths_share_forwards_and_what_fills_them_up_counts_for_nothing(session, tiny_sd1, forwards):
+    work = flow()
+    variants = [{"sample.seed": 1}, {"sample.seed": 2, "blue.text": "a blue cube on a checkered floor " * 8}]
+    variants = [{**one, "red.text": one.get("blue.text", "a red cube")} for one in variants]
+    assert max(differences(session, work, variants)) < CLOSE
