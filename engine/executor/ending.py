@@ -13,7 +13,7 @@ from engine.events import Event, JobFinished, MemoryHeld, StepBlocked, StepFaile
 from engine.events import State as JobState
 from engine.executor.performing import Performing
 from engine.plan import Live
-from engine.sockets import Ref, holes
+from engine.sockets import holes
 from engine.values import tensors
 
 
@@ -112,17 +112,11 @@ class Ending(Performing):
             self.engine.records.set_last(self.order.flow, steps)
         if self._ran:
             yield self._memory()
-        outputs = {
-            name: template.id
-            for name, template in self._output_templates().items()
-            if isinstance(template, Ref)
-            and (template.id in self.values or self.engine.cache.known(template.id) is not None)
-        }
         yield JobFinished(
             job=job,
             state=self._state(),
             seconds=time.perf_counter() - self.started,
-            outputs=outputs,
+            outputs=self.output_ids(),
             problems=tuple(self.problems),
         )
 

@@ -279,6 +279,8 @@ class Execution(Foresight):
 
     def _next(self) -> Iterator[Event]:
         """Wait for the next message and act on it. A cancelled job waits only for steps that are its own."""
+        if self.order.stopped:
+            yield from self._stop_parts()
         try:
             kind, live, details = self.inbox.get(timeout=0.25)
         except queue.Empty:
@@ -311,12 +313,23 @@ class Execution(Foresight):
             case "failed":
                 yield from self._crashed(live, *details)
             case "cancelled":
+                known = live.path in self._flying
                 self._leave(live)
-                if self.stopped(live):
+                if self.stopped(live) and known:
                     yield StepCancelled(job=job, path=path)
-                else:
+                elif known:
                     # The job that computed it was cancelled as this one joined: compute it here.
                     self._make_ready(live)
+
+    def _stop_parts(self) -> Iterator[Event]:
+        """Of a job with several graphs: the steps of those that were cancelled are not waited for.
+
+        What shares its work with others comes back with them, long after.
+        """
+        for live in list(self._flying.values()):
+            if self.order.off(self.prefix + live.path):
+                self._leave(live)
+                yield StepCancelled(job=self.order.job, path=self.prefix + live.path)
 
     def _abandon(self) -> None:
         """Leave what other jobs go on with, and what has not begun."""

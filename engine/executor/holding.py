@@ -10,7 +10,7 @@ from engine.executor.shared import Engine, Order
 from engine.graph import Bound
 from engine.plan import Frontier, Live
 from engine.plan.unfolding import Blocked, Failed
-from engine.sockets import fill, holes
+from engine.sockets import Ref, fill, holes
 
 
 class Holding:
@@ -93,10 +93,24 @@ class Holding:
     def _keep_outputs(self) -> None:
         self._kept.update(ref.id for template in self._output_templates().values() for ref in holes(template))
 
-    def results(self, fetch: bool = True) -> dict[str, Any]:
-        """The values of the named outputs that are there; without `fetch` only those that are in memory already."""
+    def output_ids(self) -> dict[str, str]:
+        """The ids of the named outputs that are there."""
+        return {
+            name: template.id
+            for name, template in self._output_templates().items()
+            if isinstance(template, Ref)
+            and (template.id in self.values or self.engine.cache.known(template.id) is not None)
+        }
+
+    def results(self, fetch: bool = True, within: str = "") -> dict[str, Any]:
+        """The values of the named outputs that are there; without `fetch` only those that are in memory already.
+
+        Of a job with several graphs only those whose names begin with `within`.
+        """
         found = {}
         for name, template in self._output_templates().items():
+            if not name.startswith(within):
+                continue
             ids = {ref.id for ref in holes(template)}
             if all(id in self.values or (fetch and self._lease(id) is not None) for id in ids):
                 found[name] = fill(template, self.values.__getitem__)

@@ -27,6 +27,10 @@ class Launching(Ending):
             return True
         return any(path in self._flying or not self.order.off(path) for path in self._left[item])
 
+    def unfinished(self, item: str) -> bool:
+        """Of one of the job's graphs: were there steps that have not been done?"""
+        return bool(self._left.get(item))
+
     def _company(self, ready: list[tuple[tuple[int, ...], str]]) -> list[Live]:
         """The next step, with those that share its work; none while it is worth to wait for more of them."""
         aside: list[tuple[tuple[int, ...], str]] = []

@@ -308,15 +308,18 @@ class Frontier(Forward):
     def _in_order(self) -> list[Live]:
         return sorted(self.lives.values(), key=lambda live: live.order)
 
-    def forecast(self) -> tuple[Counter[str], float | None]:
+    def forecast(self, within: str = "") -> tuple[Counter[str], float | None]:
         """How many steps have which status, and the seconds of those that will run; None when one was never measured.
 
-        What a job tells at its start: a snapshot would also ask for the reason of every step.
+        What a job tells at its start: a snapshot would also ask for the reason of every step. Counted are those whose
+        path begins with `within`.
         """
         counts: Counter[str] = Counter()
         seconds: float | None = 0.0
         self._foresee_sharing(self.lives.values())
         for live in self.lives.values():
+            if not live.path.startswith(within):
+                continue
             status = self.status(live)
             counts[status] += 1
             if status == "run" and seconds is not None:

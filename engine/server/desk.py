@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.errors import fail
+from engine.errors import Problem, WeftError, fail
 from engine.places import Places
 from engine.server import items
 from engine.server.codec import encode
@@ -19,6 +19,7 @@ from engine.server.shapes import FinishRequest, ItemsRequest, JobRequest
 from engine.server.store import ItemRow, Row, Store
 from engine.server.trail import graph_of, shape_of_graph
 from engine.session import Job, Session, flow_name
+from engine.session.together import Part, parts
 from engine.workflow import Workflow, from_json, to_json
 
 
@@ -40,7 +41,7 @@ class Desk:
         self,
         session: Session,
         store: Store,
-        follow: Callable[[Entry, Job], None],
+        follow: Callable[[Entry, Job | Part], None],
         places: Callable[[str], Places] | None = None,
     ) -> None:
         """`places` are the folders of an owner."""
@@ -63,6 +64,7 @@ class Desk:
         if row.owner:
             row.request["front"] = False
         values = {**request.parameters, **request.set}
+        items.check_together(request)
         if items.many(request):
             return self._many(request, row, workflow, values)
         job = self.session.accept(
@@ -131,6 +133,32 @@ class Desk:
         entry.items[0].job = self.again(entry.items[0])
         self.store.add(row, rows)
         return entry
+
+    def together(self, entries: Sequence[Entry]) -> Job:
+        """The engine's one job of several items that share their work; to each item it is a job of its own."""
+        row, request = entries[0].row, entries[0].row.request
+        job = self.session.accept_together(
+            graph_of(row),
+            [entry.own for entry in entries],
+            request.get("targets"),
+            size=int(request["together"]),
+            again=request.get("again", False),
+            places=self._own(row.owner),
+            id=f"{row.id}.{entries[0].index}+{len(entries)}",
+        )
+        job.close()
+        for entry, part in zip(entries, parts(job), strict=True):
+            entry.job = part
+            self.follow(entry, part)
+        return job
+
+    def wrong(self, entry: Entry) -> tuple[Problem, ...]:
+        """What is wrong with an item by itself."""
+        try:
+            self.again(entry)
+        except WeftError as error:
+            return error.problems
+        return ()
 
     def again(self, entry: Entry) -> Job:
         """The engine's job of a row: the very values it was accepted with, so no seed is drawn anew."""

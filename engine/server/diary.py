@@ -107,13 +107,13 @@ class Diary:
         if isinstance(event, StepProgress):
             with self._lock:
                 first = not self._progress
-                self._progress[event.job, event.path] = (entry, event)
+                self._progress[entry.id, event.path] = (entry, event)
             if first:
                 self._loop.call_soon_threadsafe(self._flush)
         elif isinstance(event, StepPreview):
             with self._lock:
-                fresh = (event.job, event.path) not in self._previews
-                self._previews[event.job, event.path] = (entry, event)
+                fresh = (entry.id, event.path) not in self._previews
+                self._previews[entry.id, event.path] = (entry, event)
             if fresh:
                 self._preview.release()
         else:
@@ -121,19 +121,20 @@ class Diary:
 
     def _shown(self, entry: Entry, event: Event) -> list[Shown]:
         """What of a step can be seen; its values are still at hand on this thread."""
-        execution = entry.job.execution if entry.job is not None else None
-        if execution is None or not isinstance(event, StepFinished | StepHit | AlreadySaved | StepShown):
+        job = entry.job
+        if job is None or not isinstance(event, StepFinished | StepHit | AlreadySaved | StepShown):
             return []
+        values = job.values
         if isinstance(event, StepShown):
-            value = execution.values.get(event.id)
+            value = values.get(event.id)
             return [Shown("shown", event.id, value)] if seen(value) else []
-        live = execution.frontier.lives.get(event.path)
+        live = job.live(event.path)
         found = []
         for out in live.spec.outputs if live is not None else ():
             template = live.outputs.get(out.name) if live is not None else None
             ids = [ref.id for ref in holes(template)]
-            if ids and all(id in execution.values for id in ids):
-                value = fill(template, execution.values.__getitem__)
+            if ids and all(id in values for id in ids):
+                value = fill(template, values.__getitem__)
                 if seen(value):
                     found.append(Shown(out.name, name_of(template), value))
         if isinstance(event, AlreadySaved) and not found:
@@ -219,7 +220,7 @@ class Diary:
         entry.problems = event.problems
         job = entry.job
         if job is not None:
-            results = job.execution.results() if job.execution is not None else {}
+            results = job.outputs()
             for name, bound in job.graph.outputs.items():
                 shown = entry.pictures.get(bound.path, {}).get(bound.output) if isinstance(bound, Out) else None
                 value = results.get(name)

@@ -53,6 +53,7 @@ async def run(house: House, request: web.Request, body: RunRequest | None) -> we
         batch=body.batch,
         sweep=body.sweep,
         rows=body.rows,
+        together=body.together,
     )
     return await accept(house, request, job)
 

@@ -15,6 +15,7 @@ from engine.server.codec import decode, encode
 from engine.server.shapes import Blob, ItemShape, JobShape, OutputShape, ProblemShape, Sweep
 from engine.server.store import ItemRow, Row
 from engine.session import Job
+from engine.session.together import Part
 
 Pictures = dict[str, dict[str, list[Blob]]]
 
@@ -24,7 +25,7 @@ class Entry:
     """A job that is not over yet, or was not a moment ago; or, with a `parent`, one of a job's items."""
 
     row: Row
-    job: Job | None = None  # the engine's; None until it is made again after a restart
+    job: Job | Part | None = None  # the engine's; None until it is made again after a restart
     state: str = "queued"
     started: float | None = None
     finished: float | None = None
@@ -55,6 +56,11 @@ class Entry:
     def id(self) -> str:
         """The job's id; of an item, one that nobody sees but the engine."""
         return self.row.id if self.parent is None else f"{self.row.id}.{self.index}"
+
+    @property
+    def together(self) -> int:
+        """How many of its items may share their work; below 2 none do."""
+        return int(self.row.request.get("together") or 0)
 
     @property
     def client(self) -> str:
@@ -173,6 +179,7 @@ class Entry:
             items=[item.item_shape() for item in self.items] if whole and self.items else None,
             sweep=decode(Sweep, sweep) if sweep else None,
             stop=request.get("stop"),
+            together=request.get("together") or None,
             of=self.row.of,
             priority=self.row.priority or None,
             urls={name: [f"/api/blobs/{one.blob}" for one in blobs] for name, blobs in self.outputs.items()} or None,

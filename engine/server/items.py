@@ -25,6 +25,7 @@ from engine.workflow import Value, Workflow
 
 MOST = 1_000
 AXES = 3
+SHARE = 64  # the most items that may share a forward
 STOP = "stop_step"  # the input of a denoise node that ends it early
 _SEEDS = 2**64
 
@@ -50,6 +51,15 @@ def many(request: JobRequest) -> bool:
     if len(kinds) > 1:
         raise fail("server.request", f"a job has one of {' and '.join(kinds)}, not both", mend="send two jobs")
     return bool(kinds) or request.stop is not None
+
+
+def check_together(request: JobRequest) -> None:
+    """May its items share forwards?"""
+    if request.together and not 2 <= request.together <= SHARE:
+        message = f"2 to {SHARE} items can share a forward, not {request.together}"
+        raise fail("server.request", message, mend="leave `together` out, or choose a number in between")
+    if request.together and not many(request):
+        raise fail("server.request", "`together` is for jobs with items", mend="add a batch, a sweep or rows")
 
 
 def expand(request: JobRequest, base: Workflow, registry: Registry) -> list[Item]:

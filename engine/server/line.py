@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from engine.server.entry import Entry
+from engine.server.store import STARTS_LIMIT
 
 CLIENTS = 1000  # clients whose last turn is remembered
 PRIORITY = 100  # the highest that may be asked for
@@ -48,10 +49,13 @@ class Line:
         self.jobs = [entry for entry in self.jobs if entry not in cleared]
         return cleared
 
-    def next(self) -> Entry | None:
-        """The next to begin: a job, or an item of one that has several. It is taken out of the line."""
+    def next(self) -> list[Entry]:
+        """The next to begin: a job, or of one that has several an item, or as many as share their work.
+
+        It is taken out of the line. Nothing when nobody waits.
+        """
         if not self.jobs:
-            return None
+            return []
         top = max(entry.row.priority for entry in self.jobs)
         first: dict[str, Entry] = {}
         for entry in self.jobs:
@@ -65,11 +69,13 @@ class Line:
             del self._last[next(iter(self._last))]
         if not chosen.todo:
             self.jobs.remove(chosen)
-            return chosen
-        item = chosen.todo.popleft()
+            return [chosen]
+        turn = [chosen.todo.popleft()]
+        while chosen.todo and len(turn) < chosen.together and not (_suspect(turn[0]) or _suspect(chosen.todo[0])):
+            turn.append(chosen.todo.popleft())
         if not chosen.todo:
             self.jobs.remove(chosen)
-        return item
+        return turn
 
     def order(self) -> list[Entry]:
         """Everyone, in the order in which they will begin."""
@@ -111,3 +117,8 @@ class Line:
         else:
             before = others[position - 1].row.priority
             entry.row.priority = max(after.row.priority, min(entry.row.priority, before))
+
+
+def _suspect(item: Entry) -> bool:
+    """Has the process ended so often while it ran that it had better run by itself?"""
+    return item.starts >= STARTS_LIMIT - 1

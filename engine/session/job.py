@@ -6,14 +6,18 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import Problem
 from engine.events import TERMINAL, Event, JobFinished, JobStarted, State, ran
 from engine.executor import Execution, Order
 from engine.graph import Graph
+from engine.plan import Live
 from engine.registry import Registry
 from engine.workflow import Workflow
+
+if TYPE_CHECKING:
+    from engine.session.together import Part
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Job:
         self.registry: Registry | None = None  # the nodes that it was bound with
         self.planned_at = 0  # how many jobs of the session had ended when it was planned
         self.follower: Callable[[Event], None] | None = None  # told on the job's thread, values still at hand
+        self.graphs: Mapping[str, Graph] = {}  # of several variants, whose work is shared
+        self.parts: list[Part] = []
         self._claimed = False
         self._changed = threading.Condition()
         self._watchers: list[queue.SimpleQueue[Event]] = []
@@ -123,6 +129,24 @@ class Job:
         finally:
             with self._changed:
                 self._watchers.remove(inbox)
+
+    def follow(self, follower: Callable[[Event], None], watched: Callable[[], bool]) -> None:
+        """Tell someone of every event, on the job's thread; `watched`: does anybody look on besides the watchers?"""
+        self.follower = follower
+        self.order.watched = lambda: watched() or self.watched
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values at hand, by id, while it runs and until it is closed."""
+        return self.execution.values if self.execution is not None else {}
+
+    def live(self, path: str) -> Live | None:
+        """What is known of a step, while it runs and until it is closed."""
+        return self.execution.frontier.lives.get(path) if self.execution is not None else None
+
+    def outputs(self, fetch: bool = True, within: str = "") -> dict[str, Any]:
+        """The values of the named outputs that are there, those whose names begin with `within`."""
+        return self.execution.results(fetch, within) if self.execution is not None else {}
 
     def result(self, fetch: bool = True) -> Result:
         """Wait, then the outputs and the diary. Without `fetch`, outputs that lie on disk are left there."""

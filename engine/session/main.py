@@ -158,12 +158,16 @@ class Session:
         *,
         again: bool = False,
         places: Places | None = None,
+        together: bool = False,
     ) -> tuple[Frontier, dict[str, int]]:
-        """The living plan that `foresee` makes a picture of, and the seeds of the next run."""
+        """The living plan that `foresee` makes a picture of, and the seeds of the next run.
+
+        `together`: of a run that shares its work with others.
+        """
         workflow, graph, drawn = self.prepare(workflow, parameters)
-        setting = self.engine.setting(
-            nonce="plan", flow=flow_name(workflow), again=again, places=places or self._places(workflow)
-        )
+        places = places or self._places(workflow)
+        flow = flow_name(workflow)
+        setting = self.engine.setting(nonce="plan", flow=flow, again=again, places=places, together=together)
         return Frontier(graph, setting, targets), drawn
 
     def _places(self, workflow: Workflow) -> Places:
@@ -333,20 +337,45 @@ class Session:
         job.close()
         return result
 
+    def accept_together(
+        self,
+        workflow: Workflow,
+        variants: Sequence[Mapping[str, Any]],
+        targets: Sequence[str] | None = None,
+        *,
+        size: int = 0,
+        again: bool = False,
+        places: Places | None = None,
+        id: str = "",
+    ) -> Job:
+        """Variants as one job whose steps share work, which waits for `begin`: items `1/…`, `2/…`.
+
+        Up to `size` of them share a forward (as many as there are, when left out), and no more than there is room for;
+        `together.parts` gives each as a job of its own, `together.split` what came of it.
+        """
+        with self._accepting:
+            ended = self._ended
+            more = {
+                "again": again,
+                "places": places or self._places(workflow),
+                "together": max(2, size or len(variants)),
+            }
+            name = id or uuid.uuid4().hex[:12]
+            job = accept_together(self, name, flow_name(workflow), workflow, variants, targets, more)
+            job.planned_at = ended
+            return job
+
     def submit_together(
         self,
         workflow: Workflow,
         variants: Sequence[Mapping[str, Any]],
         targets: Sequence[str] | None = None,
         *,
+        size: int = 0,
         again: bool = False,
     ) -> Job:
         """Variants of a workflow as one job whose steps share work: items `1/…`, `2/…`; `together.split` parts it."""
-        with self._accepting:
-            ended, id, flow = self._ended, uuid.uuid4().hex[:12], flow_name(workflow)
-            more = {"again": again, "places": self._places(workflow)}
-            job = accept_together(self, id, flow, workflow, variants, targets, more)
-            job.planned_at = ended
+        job = self.accept_together(workflow, variants, targets, size=size, again=again)
         self.begin(job)
         return job
 
@@ -365,7 +394,7 @@ class Session:
         """
         found: list[Result] = []
         for first in range(0, len(variants), size):
-            job = self.submit_together(workflow, variants[first : first + size], targets, again=again)
+            job = self.submit_together(workflow, variants[first : first + size], targets, size=size, again=again)
             try:
                 job.wait()
             except BaseException:

@@ -84,7 +84,7 @@ class Ending(Ledger):
         self._finish(entry, entry.outcome(), tuple(problems.values())[:20])
 
     def _over(self, entry: Entry) -> None:
-        self.running.discard(entry)
+        self.running.pop(entry, None)
         entry.job = None
         entry.over.set()
         if entry.parent is not None:

@@ -25,6 +25,7 @@ from engine.server.store import Store
 from engine.server.tracing import Tracing
 from engine.server.users import Users, places_of
 from engine.session import Job, Session
+from engine.session.together import Part
 
 MOST = 10_000  # jobs that may wait
 RECENT = 200  # finished jobs kept at hand
@@ -58,7 +59,8 @@ class Ledger(ABC):
         self.entries: OrderedDict[str, Entry] = OrderedDict()
         self.desk = Desk(session, store, self._follow, self.places)
         self.line = Line()
-        self.running: set[Entry] = set()
+        self.running: dict[Entry, int] = {}  # and the turn with which each began: items that share work have one
+        self._turn = 0
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -72,9 +74,8 @@ class Ledger(ABC):
         """The folders of a user, or of the owner of the machine."""
         return places_of(self.session.engine.places, owner)
 
-    def _follow(self, entry: Entry, job: Job) -> None:
-        job.follower = functools.partial(self.diary.follow, entry)
-        job.order.watched = lambda: self.hub.watched or job.watched
+    def _follow(self, entry: Entry, job: Job | Part) -> None:
+        job.follow(functools.partial(self.diary.follow, entry), lambda: self.hub.watched)
 
     def get(self, id: str, *, whole: bool = False) -> JobShape | None:
         """A job that is at hand."""

@@ -27,6 +27,7 @@ from engine.server.book.ending import Ending
 from engine.server.codec import encode
 from engine.server.entry import Entry
 from engine.server.store import STARTS_LIMIT, Row
+from engine.session import Job
 
 LOG = logging.getLogger("weft.server")
 WIDTH = 2  # jobs under way at once; the device still runs one step at a time
@@ -64,41 +65,64 @@ class Running(Ending):
 
     def _fill(self) -> None:
         """Start what may start."""
-        while not (self.paused or self._closing or self._reloading) and len(self.running) < WIDTH:
-            entry = self.line.next()
-            if entry is None:
+        while not (self.paused or self._closing or self._reloading) and len({*self.running.values()}) < WIDTH:
+            turn = self.line.next()
+            if not turn:
                 return
-            self.running.add(entry)
-            task = asyncio.get_running_loop().create_task(self._start(entry))
+            self._turn += 1
+            self.running.update(dict.fromkeys(turn, self._turn))
+            task = asyncio.get_running_loop().create_task(self._start(turn))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _start(self, entry: Entry) -> None:
+    async def _start(self, turn: list[Entry]) -> None:
         try:
-            await asyncio.to_thread(self._make_ready, entry)
-        except WeftError as error:
-            self._fail(entry, error.problems)
-            return
+            whole, failed = await asyncio.to_thread(self._make_ready, turn)
         except Exception as error:
-            LOG.exception("job %s cannot be started", entry.id)
+            LOG.exception("job %s cannot be started", turn[0].id)
             problem = fail("node.raised", f"the engine failed: {type(error).__name__}: {error}").problem
-            self._fail(entry, (problem,))
+            whole, failed = None, dict.fromkeys(turn, (problem,))
+        for entry, problems in failed.items():
+            self._fail(entry, problems)
+        if whole is None or self._closing:
             return
-        if entry.job is None or self._closing:
-            return
-        if entry.cancelled:
-            entry.job.cancel()
-        else:
-            self.session.begin(entry.job)
+        left = [entry for entry in turn if entry not in failed]
+        for entry in left:
+            if entry.cancelled and entry.job is not None:
+                entry.job.cancel()
+        if not all(entry.cancelled for entry in left):
+            self.session.begin(whole)
 
-    def _make_ready(self, entry: Entry) -> None:
-        if entry.job is None or entry.job.registry is not self.session.engine.registry:
-            entry.job = self.desk.again(entry)
-        entry.started = time.time()
-        if entry.parent is not None:
-            self.store.item_started(entry.row.id, entry.index, entry.started)
-        else:
-            self.store.started(entry.id, entry.started)
+    def _make_ready(self, turn: list[Entry]) -> tuple[Job | None, dict[Entry, tuple[Problem, ...]]]:
+        """The engine's job of a turn, ready to begin; and what is wrong with those of it that cannot."""
+        whole, failed = self._made(turn)
+        for entry in turn:
+            if entry in failed:
+                continue
+            entry.started = time.time()
+            if entry.parent is not None:
+                self.store.item_started(entry.row.id, entry.index, entry.started)
+            else:
+                self.store.started(entry.id, entry.started)
+        return whole, failed
+
+    def _made(self, turn: list[Entry]) -> tuple[Job | None, dict[Entry, tuple[Problem, ...]]]:
+        first = turn[0]
+        if first.parent is not None and first.parent.together > 1:
+            try:
+                return self.desk.together(turn), {}
+            except WeftError as error:
+                found = {entry: self.desk.wrong(entry) for entry in turn}
+                failed = {entry: wrong for entry, wrong in found.items() if wrong} or {first: error.problems}
+            rest = [entry for entry in turn if entry not in failed]
+            whole, more = self._made(rest) if rest else (None, {})
+            return whole, {**failed, **more}
+        try:
+            if not isinstance(first.job, Job) or first.job.registry is not self.session.engine.registry:
+                first.job = self.desk.again(first)
+        except WeftError as error:
+            return None, {first: error.problems}
+        return first.job, {}
 
     def _told(self, entry: Entry, event: Event, records: list[dict[str, Any]]) -> None:
         """A durable event has come through the diary."""

@@ -23,7 +23,16 @@ from engine.server.shapes.library import (
 )
 from engine.server.shapes.machine import DeviceMemory, Health, Machine, MemoryShape, Resident, Settings, State
 from engine.server.shapes.plain import Json, Seeds
-from engine.server.shapes.plan import Checked, CheckRequest, Forecast, Planned, PlanRequest, PlanStepShape
+from engine.server.shapes.plan import (
+    AloneShape,
+    Checked,
+    CheckRequest,
+    Forecast,
+    Planned,
+    PlanRequest,
+    PlanStepShape,
+    SharingShape,
+)
 from engine.server.shapes.problem import Failure, MendShape, Place, ProblemShape
 from engine.server.shapes.request import FinishRequest, ItemsRequest, JobRequest, MoveRequest, QueueRequest, RunRequest
 from engine.server.shapes.result import (
@@ -41,6 +50,7 @@ from engine.server.shapes.result import (
 from engine.server.shapes.tab import Tab, TabRequest, Tabs
 
 __all__ = [
+    "AloneShape",
     "Axis",
     "Batch",
     "Blob",
@@ -90,6 +100,7 @@ __all__ = [
     "SavedWorkflow",
     "Seeds",
     "Settings",
+    "SharingShape",
     "State",
     "Sweep",
     "Tab",

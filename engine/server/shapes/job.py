@@ -112,6 +112,7 @@ class JobShape:
     items: list[ItemShape] | None = None
     sweep: Sweep | None = None
     stop: Json | None = None
+    together: int | None = None
     of: str | None = None
     priority: int | None = None
     urls: dict[str, list[str]] | None = None

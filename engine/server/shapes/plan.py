@@ -66,10 +66,30 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class AloneShape:
+    """Steps of `items` items that share forwards with no other: which node, and why."""
+
+    node: str
+    why: str
+    items: int
+
+
+@dataclass(frozen=True)
+class SharingShape:
+    """What sharing comes to: `forwards` denoise steps instead of `apart`, up to `rows` items in each; what is alone."""
+
+    forwards: int
+    apart: int
+    rows: int
+    alone: list[AloneShape]
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What a job with items would cost: `todo` of all denoise `steps` and `run` of all `nodes` would be computed.
 
     What items share counts once. The first `looked` items were planned; the figures of the others go on like theirs.
+    `sharing` when it was asked for with `together`.
     """
 
     items: int
@@ -80,3 +100,4 @@ class Forecast:
     run: int
     seconds: float | None
     problems: list[ProblemShape]
+    sharing: SharingShape | None = None

@@ -14,9 +14,10 @@ class JobRequest:
 
     `set` holds further values by `node.input`. One of `batch`, `sweep` and `rows` makes it a job with items; `rows` are
     their values, by `node.input` or parameter. `stop` ends denoise nodes at a step (`{"denoise": 6}`), to look at many
-    before finishing few: then nothing is saved, and `POST /api/jobs/{id}/finish` carries on. A higher `priority`
-    (-100 to 100) goes before a lower one; `front` goes before everything. `webhook` is a URL that is told when the job
-    is over.
+    before finishing few: then nothing is saved, and `POST /api/jobs/{id}/finish` carries on. With `together` up to so
+    many items (2 to 64, and no more than there is room for) share each forward of a model: a mode of its own, whose
+    results differ from those of single items by rounding and are never taken for them. A higher `priority` (-100 to
+    100) goes before a lower one; `front` goes before everything. `webhook` is a URL that is told when the job is over.
     """
 
     workflow: Json
@@ -29,6 +30,7 @@ class JobRequest:
     sweep: Sweep | None = None
     rows: list[Json] | None = None
     stop: dict[str, int] | None = None
+    together: int = 0
     priority: int = 0
     front: bool = False
     webhook: str | None = None
@@ -63,6 +65,7 @@ class RunRequest:
     batch: Batch | None = None
     sweep: Sweep | None = None
     rows: list[Json] | None = None
+    together: int = 0
     priority: int = 0
     webhook: str | None = None
 

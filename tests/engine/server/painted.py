@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import PIL.Image
+import torch
 
 from engine import places
 from engine.node import File, Seed, node
 from engine.packs import Pack
 from engine.registry import Registry, make_registry
-from engine.run import Run
+from engine.run import Run, State
 from engine.sockets import socket
 from tests.engine import toys
 from tests.engine.fakes import gate
@@ -120,8 +121,45 @@ def shy() -> Picture:
     return Picture("no colour at all")
 
 
+def rows_active(seed: int, steps: int, stop_step: int | None, **more: Any) -> list[Any]:
+    return [(seed, step) for step in range(steps if stop_step is None else min(stop_step, steps))]
+
+
+@node("paint.rows", steps=rows_active, batched="tests.engine.server.rows")
+def rows(
+    run: Run,
+    seed: Seed = 0,
+    steps: int = 4,
+    wrong: int = -1,
+    wait: str = "",
+    solo: bool = False,
+    stop_step: int | None = None,
+    hold: int = 2,
+) -> Picture:
+    """A picture in steps that several may share. It waits after step `hold` for a gate, or for a file of this name."""
+    import time
+
+    state = run.resume()
+    for done in range(0 if state is None else state.index + 1, steps if stop_step is None else min(stop_step, steps)):
+        if seed == wrong:
+            raise ValueError(f"{seed} is wrong")
+        toys.counted("rows")
+        run.checkpoint(State(done, {"at": torch.full((100,), float(seed))}, {}, ()))
+        run.progress(done + 1, steps)
+        if done + 1 == hold and wait.startswith("file "):
+            (places.current().home / f"held {seed}").touch()
+            while not (places.current().input / wait.removeprefix("file ")).exists():
+                run.check()
+                time.sleep(0.01)
+        elif done + 1 == hold and wait:
+            gate(f"{wait} {seed}").reached.set()
+            gate(wait).wait(run.check)
+    return Picture(f"#{seed % 2**24:06x}", side=steps if stop_step is None else stop_step)
+
+
 def registry() -> Registry:
-    extra = [thing.__weft__ for thing in (square, dots, save, slow, until, steps, pick, open_, hang, greedy, shy)]
+    painted = (square, dots, save, slow, until, steps, pick, open_, hang, greedy, shy, rows)
+    extra = [thing.__weft__ for thing in painted]
     pack = Pack(
         "core",
         toys.MODULE,

@@ -4,9 +4,11 @@ STARTS is how often a job may have been running when the process was killed.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
+from engine.disk import Disk
 from engine.memory import Memory
 from engine.places import Places
 from engine.records import Records
@@ -19,13 +21,17 @@ from tests.engine.server import painted
 
 def main(home: Path) -> None:
     def make(places, registry):
-        return Session(
+        made = Session(
             registry=painted.registry(),
             places=places,
             numerics=PINNED,
             memory=Memory({"cpu": 2**26}),
             records=Records(places.state / "records.sqlite"),
+            lower=Disk(places.home / "cache", {"engine", "tests"}, quick=0.0) if os.environ.get("WITH_DISK") else None,
         )
+        if os.environ.get("WITH_DISK"):
+            made.engine.checkpoints.spacing = made.engine.checkpoints.share = 0.0
+        return made
 
     server = Server(Places(home=home), make, port=None, token="a-token-of-the-tests-only", warm=False)
     asyncio.run(serve(server, lambda url: print(url, flush=True), browser=False))

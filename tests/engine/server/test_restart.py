@@ -192,13 +192,13 @@ def test_a_job_that_cannot_be_written_down_is_not_accepted(tmp_path):
     store.close()
 
 
-def start(home: Path) -> tuple[subprocess.Popen[str], Client]:
+def start(home: Path, **more: str) -> tuple[subprocess.Popen[str], Client]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.engine.server.process", str(home)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **more},
     )
     client = Client(process.stdout.readline().strip(), timeout=30)
     client.__enter__()
