@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ def go(
     """
     with Client(args.server, os.environ.get("WEFT_TOKEN", "")) as weft:
         bring = Bringer(weft, workflow, registry, places)
+        if args.together > 1:
+            return _together(args, weft, workflow, runs, bring)
         jobs: list[JobShape] = []
         bad = 0
         for run in runs:
@@ -61,6 +64,31 @@ def go(
     if len(states) == 1:
         return EXITS[states.pop()]
     return EXITS["partial"]
+
+
+def _together(
+    args: argparse.Namespace, weft: Client, workflow: Workflow, runs: Sequence[Variant], bring: Bringer
+) -> int:
+    """All runs as the items of one job, which share forwards; what is wrong with one is told, and the others run."""
+    good = [run for run in runs if not run.problems]
+    for run in runs:
+        console.problems(dataclasses.replace(one, message=f"{run.name}: {one.message}") for one in run.problems)
+    rows = [bring(run.values) for run in good]
+    job = weft.submit(workflow, {}, args.to, again=args.again, rows=rows, together=args.together)
+    try:
+        for event in weft.follow(job.id):
+            if args.events:
+                console.out(json.dumps(event, ensure_ascii=False))
+            elif event["event"] == "item_finished" and not args.json:
+                name = console.one_line(good[event["item"]].name)
+                console.err(f"[{event['item'] + 1}/{len(good)}] {name}: {event['state']}")
+    except KeyboardInterrupt:
+        weft.cancel(job.id)
+        console.err("cancelled")
+        return EXITS["cancelled"]
+    ended = weft.job(job.id)
+    _show(args, weft, ended)
+    return EXITS["partial" if len(good) < len(runs) and ended.state == "succeeded" else ended.state]
 
 
 class Bringer:

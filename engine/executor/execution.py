@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import queue
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -30,24 +29,13 @@ from engine.events import (
 )
 from engine.executor.foresight import Foresight
 from engine.executor.performing import Outcome, as_given
-from engine.executor.shared import LANE_WIDTH, Engine, Flight, InlineLanes, Order
+from engine.executor.shared import LANE_WIDTH, Engine, Flight, FlightCancel, InlineLanes, Order
 from engine.graph import Graph, bind
 from engine.keys import output_id
 from engine.plan import Frontier, Live
 from engine.sockets import holes
 
 MAX_NESTED = 8
-
-
-class _FlightCancel(threading.Event):
-    """A nested run is cancelled when its step is: a step that another job waits for goes on."""
-
-    def __init__(self, flight: Flight) -> None:
-        super().__init__()
-        self._flight = flight
-
-    def is_set(self) -> bool:
-        return super().is_set() or self._flight.cancelled()
 
 
 class Execution(Foresight):
@@ -252,7 +240,7 @@ class Execution(Foresight):
         inner = Execution(
             self.engine,
             graph,
-            replace(self.order, cancel=_FlightCancel(flight)),
+            replace(self.order, cancel=FlightCancel(flight)),
             list(workflow.outputs) or None,
             given=given,
             held=held,

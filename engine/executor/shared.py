@@ -80,6 +80,19 @@ class Flight:
             execution.inbox.put((kind, live, details))
 
 
+class FlightCancel(threading.Event):
+    """A nested run is cancelled when its step is: a step that another job waits for goes on."""
+
+    def __init__(self, flight: Flight) -> None:
+        """Of the nested run of this flight."""
+        super().__init__()
+        self._flight = flight
+
+    def is_set(self) -> bool:
+        """Has it been cancelled?"""
+        return super().is_set() or self._flight.cancelled()
+
+
 class Flights:
     """The computations under way, by step key."""
 

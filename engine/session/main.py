@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from engine.cache import Cache, Tier
 from engine.errors import WeftError, fail
 from engine.events import Event, JobFinished, JobQueued, JobStarted
 from engine.executor import Engine, Execution, Lanes, Order
-from engine.graph import Graph, bind
 from engine.invoke import Invoker, LocalInvoker
 from engine.memory import Disk, Memory, probe
 from engine.memory.forecast import leasable
 from engine.numerics import Numerics
 from engine.places import Places, set_process_places
-from engine.plan import Frontier, Plan
 from engine.records import Records
 from engine.registry import Registry, load_registry
 from engine.session.job import Job, Result
 from engine.session.look import Cull, look
+from engine.session.planning import Planning, flow_name
 from engine.session.refusing import fatal, located
 from engine.session.seeds import Seeds
 from engine.session.together import accept as accept_together
@@ -37,7 +34,7 @@ from engine.workflow import Workflow, to_json
 JOBS_KEPT = 100  # finished jobs whose diary can still be read
 
 
-class Session:
+class Session(Planning):
     """One engine and its jobs."""
 
     def __init__(
@@ -101,81 +98,6 @@ class Session:
             self.engine.light_memo.clear()
             if isinstance(self.engine.invoker, LocalInvoker):
                 self.engine.invoker.types = registry.types
-
-    # -- binding and planning
-
-    def prepare(
-        self, workflow: Workflow, parameters: Mapping[str, Any] | None = None
-    ) -> tuple[Workflow, Graph, dict[str, int]]:
-        """Set parameters, draw seeds, bind. The seeds are drawn ahead: they stay the next ones until a job has them."""
-        given = dict(parameters or {})
-        workflow = workflow.with_defaults(given).with_parameters(given)
-        workflow, drawn = self.seeds.draw(workflow, flow_name(workflow))
-        return workflow, bind(workflow, self.engine.registry), drawn
-
-    def settle(
-        self, workflow: Workflow, parameters: Mapping[str, Any] | None = None, later: Iterable[str] = ()
-    ) -> tuple[Workflow, dict[str, int]]:
-        """The workflow with parameters set and seeds drawn, unbound, and those seeds: the base of many like it.
-
-        Parameters in `later` may be missing still: each of the many sets its own.
-        """
-        given = dict(parameters or {})
-        missing = {name: None for name in later if not getattr(workflow.parameters.get(name), "has_default", True)}
-        workflow = workflow.with_defaults({**missing, **given}).with_parameters(given)
-        workflow, drawn = self.seeds.draw(workflow, flow_name(workflow))
-        return workflow.settled(), drawn
-
-    def plan(
-        self,
-        workflow: Workflow,
-        parameters: Mapping[str, Any] | None = None,
-        targets: Sequence[str] | None = None,
-        *,
-        again: bool = False,
-    ) -> Plan:
-        """What would happen now. Problems of single steps stand in the plan; those of form are raised."""
-        return self.foresee(workflow, parameters, targets, again=again)[0]
-
-    def foresee(
-        self,
-        workflow: Workflow,
-        parameters: Mapping[str, Any] | None = None,
-        targets: Sequence[str] | None = None,
-        *,
-        again: bool = False,
-        places: Places | None = None,
-    ) -> tuple[Plan, dict[str, int]]:
-        """The plan, and the seeds that the next run will have, by `node.input`."""
-        frontier, drawn = self.look(workflow, parameters, targets, again=again, places=places)
-        return frontier.snapshot(), drawn
-
-    def look(
-        self,
-        workflow: Workflow,
-        parameters: Mapping[str, Any] | None = None,
-        targets: Sequence[str] | None = None,
-        *,
-        again: bool = False,
-        places: Places | None = None,
-        together: bool = False,
-    ) -> tuple[Frontier, dict[str, int]]:
-        """The living plan that `foresee` makes a picture of, and the seeds of the next run.
-
-        `together`: of a run that shares its work with others.
-        """
-        workflow, graph, drawn = self.prepare(workflow, parameters)
-        places = places or self._places(workflow)
-        flow = flow_name(workflow)
-        setting = self.engine.setting(nonce="plan", flow=flow, again=again, places=places, together=together)
-        return Frontier(graph, setting, targets), drawn
-
-    def _places(self, workflow: Workflow) -> Places:
-        """The places with the workflow's own folder beside them."""
-        origin = workflow.origin
-        if origin is None or not Path(origin.file).is_file():
-            return self.engine.places
-        return dataclasses.replace(self.engine.places, beside=Path(origin.file).resolve().parent)
 
     # -- jobs
 
@@ -479,8 +401,3 @@ def _models(execution: Execution) -> set[str]:
     """The ids of the weights that the job's steps will lease, as far as they are planned."""
     lives = (live for live in execution.frontier.lives.values() if live.status == "run" and live.inputs)
     return {recipe.weights for live in lives for recipe in leasable(live.inputs)}
-
-
-def flow_name(workflow: Workflow) -> str:
-    """Under which name the records know a workflow: its file, else its title."""
-    return workflow.origin.file if workflow.origin else workflow.title

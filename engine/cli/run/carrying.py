@@ -129,7 +129,8 @@ def run_together(
             if stop.asked:
                 reports.update({n: Report(run.name, "cancelled", parameters=dict(run.own)) for n, run, _ in group})
                 continue
-            job = session.submit_together(workflow, [values for _, _, values in group], args.to, again=args.again)
+            told = [values for _, _, values in group]
+            job = session.submit_together(workflow, told, args.to, size=args.together, again=args.again)
             try:
                 screen.begin(job, "")
                 follow.follow(job, screen, stop)

@@ -71,16 +71,15 @@ def go(args: argparse.Namespace) -> int:
     runs = variants(workflow, registry, base, args.rows, args.sweep)
     if all(run.problems for run in runs):
         raise WeftError(problem for run in runs for problem in run.problems)
+    many = bool(args.rows or args.sweep)
+    if args.together > 1 and not many:
+        raise fail("cli.usage", "--together is for --rows and --sweep", mend="leave it out")
     if args.server:
         from engine.cli import remote
 
         return remote.go(args, workflow, runs, registry, places)
     if any((spec := registry.get(node.type)) is not None and spec.effect for node in workflow.nodes.values()):
         check_writable(places.output)
-    many = bool(args.rows or args.sweep)
-    if args.together > 1 and (not many or args.server):
-        what = "is for --rows and --sweep" if not many else "is not for --server"
-        raise fail("cli.usage", f"--together {what}", mend="leave it out")
     screen: follow.Silent
     if args.events:
         screen = follow.Lines()

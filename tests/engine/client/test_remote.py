@@ -6,6 +6,7 @@ import pytest
 
 from engine import cli
 from tests.engine.flows import box
+from tests.engine.server import rows
 from tests.engine.server.painted import document, png, registry
 
 WORK = document(
@@ -77,3 +78,15 @@ def test_pictures_that_lie_here_are_sent_along_each_once(weft, running, tmp_path
     code, _, err = weft("--rows", "rows.csv", work=work)
     assert code == 0 and err.count("sent as") == 2, "two runs, and each picture is sent once"
     assert len(list(home.input.iterdir())) == 2, "the same picture is kept once"
+
+
+def test_a_sweep_that_shares_forwards_is_one_job_with_an_item_for_each(weft, running):
+    rows.SHARED.clear()
+    work = document({"rows": box("paint.rows", seed=1)}, outputs={"image": "rows"})
+    code, _, err = weft("--sweep", "rows.seed=1..3", "--together", "4", work=work)
+    assert code == 0 and rows.SHARED == [[1, 2, 3]]
+    assert sorted(line.partition("] ")[2] for line in err.splitlines()) == [
+        f"rows.seed={seed}: succeeded" for seed in (1, 2, 3)
+    ]
+    [job] = running.client.history()
+    assert (job.together, job.counts) == (4, {"succeeded": 3})
