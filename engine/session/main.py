@@ -277,11 +277,8 @@ class Session(Planning):
         """
         with self._accepting:
             ended = self._ended
-            more = {
-                "again": again,
-                "places": places or self._places(workflow),
-                "together": max(2, size or len(variants)),
-            }
+            own = places or self._places(workflow)
+            more = {"again": again, "places": own, "together": max(2, size or len(variants))}
             name = id or uuid.uuid4().hex[:12]
             job = accept_together(self, name, flow_name(workflow), workflow, variants, targets, more)
             job.planned_at = ended

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Problem
-from engine.events import Event, JobFinished, JobStarted, MemoryHeld, Planned, State, StepBlocked, StepEvent, StepFailed
+from engine.events import Event, JobFinished, JobQueued, JobStarted, Planned, State, StepBlocked, StepEvent, StepFailed
 from engine.executor import Execution, Order
 from engine.graph import Graph, union
 from engine.plan import Live
@@ -140,14 +140,14 @@ class Part:
             told = dataclasses.replace(event, drawn=self._own(event.drawn))
         elif isinstance(event, Planned):
             told = self._planned(event)
-        elif isinstance(event, MemoryHeld):
-            told = event if self.name == next(iter(self.whole.order.items)) else None
         elif isinstance(event, JobFinished):
             # What is wrong with the whole is wrong with each of its variants.
             self.problems += [problem for problem in event.problems if not problem.where.path]
             self._hurt |= bool(self.problems)
             self._end(event.seconds, event.outputs, cut_short=event.state == "cancelled")
             return
+        elif not isinstance(event, JobQueued):  # memory, weights: of the whole, told once
+            told = event if self.name == next(iter(self.whole.order.items)) else None
         if told is not None and self.follower is not None:
             self.follower(told)
 

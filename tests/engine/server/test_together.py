@@ -66,7 +66,7 @@ def test_items_that_share_forwards_have_the_events_and_results_that_they_have_ap
 def test_progress_and_previews_are_of_their_item(weft, running):
     job = weft.submit(work(wait="show"), batch=Batch(2, SEEDS), together=2)
     for seed in (40, 41):
-        assert gate(f"show {seed}").reached.wait(10)
+        assert gate(f"show {seed}").reached.wait(30)
     gate("show").open.set()
     events = watch(weft, running, job)
     assert {event["item"] for event in events if event["event"] == "step_progress"} <= {0, 1}
@@ -75,7 +75,7 @@ def test_progress_and_previews_are_of_their_item(weft, running):
 
 def test_a_turn_takes_as_many_as_may_share_and_the_last_one_is_made_in_the_same_mode(weft):
     job = weft.wait(weft.submit(work(), batch=Batch(5, SEEDS), together=2).id)
-    assert job.state == "succeeded" and rows.SHARED == [[40, 41], [42, 43]]
+    assert job.state == "succeeded" and sorted(rows.SHARED) == [[40, 41], [42, 43]]
     before = toys.COUNT["rows"]
     again = weft.wait(weft.submit(work(), batch=Batch(5, SEEDS), together=5).id)
     assert again.state == "succeeded" and toys.COUNT["rows"] == before, "also the fifth, which had nobody, is known"
@@ -104,7 +104,7 @@ def test_what_is_wrong_with_the_plan_of_one_is_told_of_it_alone(weft, home):
 def test_one_that_is_cancelled_ends_at_once_and_the_others_go_on(weft):
     job = weft.submit(work(wait="door"), batch=Batch(3, SEEDS), together=3)
     for seed in (40, 41, 42):
-        assert gate(f"door {seed}").reached.wait(10)
+        assert gate(f"door {seed}").reached.wait(30)
     weft.cancel(job.id, [1])
     for _ in range(200):
         states = [item.state for item in weft.job(job.id).items]
@@ -119,12 +119,11 @@ def test_one_that_is_cancelled_ends_at_once_and_the_others_go_on(weft):
 
 
 def test_a_job_that_is_cancelled_ends_with_all_of_its_items(weft):
-    job = weft.submit(work(wait="shut"), batch=Batch(4, SEEDS), together=2)
-    for seed in (40, 41, 42, 43):
-        assert gate(f"shut {seed}").reached.wait(10) if seed < 42 else True
+    job = weft.submit(work(wait="shut"), batch=Batch(6, SEEDS), together=2)
+    assert gate("shut").reached.wait(20)  # two turns are under way, a third waits
     weft.cancel(job.id)
     done = weft.wait(job.id)
-    assert (done.state, [item.state for item in done.items]) == ("cancelled", ["cancelled"] * 4)
+    assert (done.state, [item.state for item in done.items]) == ("cancelled", ["cancelled"] * 6)
 
 
 def test_a_cull_shares_and_so_does_what_is_finished_of_it(weft):
