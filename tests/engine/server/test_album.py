@@ -5,8 +5,8 @@ from engine.server.blobs import Blobs
 from engine.server.shapes import Blob
 from engine.server.store import Store
 from tests.engine.flows import box
-from tests.engine.server.test_door import Caller
 from tests.engine.server.painted import document
+from tests.engine.server.test_door import Caller
 
 
 def work(colour="red"):
@@ -15,7 +15,9 @@ def work(colour="red"):
 
 
 def seen(client, workflow):
-    return {step.path: [one.blob for one in step.pictures["out"]] for step in client.plan(workflow).steps if step.pictures}
+    return {
+        step.path: [one.blob for one in step.pictures["out"]] for step in client.plan(workflow).steps if step.pictures
+    }
 
 
 def test_an_edit_that_goes_back_to_what_was_seen_shows_its_picture_and_runs_nothing(servers):
