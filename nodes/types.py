@@ -311,6 +311,12 @@ class Denoiser:
 
         return footprint([self.base], dtype)
 
+    def worn_bytes(self, dtype: str) -> int:
+        """Bytes that the adapters will take on a live model, from their headers (engine use)."""
+        from nodes.families.sources import worn_bytes
+
+        return worn_bytes(self.adapters, False, dtype) if self.adapters else 0
+
     def sources(self, live: bool = False) -> tuple[Extent, ...]:
         """The bytes of files that a lease reads; of a `live` model only what is attached to it (engine use)."""
         return _sources((self.base,), self.adapters, live)
@@ -384,6 +390,12 @@ class TextEncoder:
         from nodes.families.offload import footprint
 
         return footprint(self.parts, dtype, blocks=False)
+
+    def worn_bytes(self, dtype: str) -> int:
+        """Bytes that the adapters will take on a live model, from their headers (engine use)."""
+        from nodes.families.sources import worn_bytes
+
+        return worn_bytes(self.adapters, True, dtype) if self.adapters else 0
 
     def sources(self, live: bool = False) -> tuple[Extent, ...]:
         """The bytes of files that a lease reads; of a `live` model only what is attached to it (engine use)."""

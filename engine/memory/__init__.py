@@ -26,10 +26,11 @@ from engine.memory.devices import (
     probe,
     set_threads_once,
 )
-from engine.memory.modules import Memory, module_bytes
+from engine.memory.modules import ASIDE, Memory, has_changed, module_bytes
 from engine.memory.placing import Footprint, Way, choose
 
 __all__ = [
+    "ASIDE",
     "MB",
     "Budget",
     "Device",
@@ -44,6 +45,7 @@ __all__ = [
     "Way",
     "Wish",
     "choose",
+    "has_changed",
     "is_out_of_memory",
     "module_bytes",
     "probe",

@@ -19,6 +19,8 @@ from engine.memory.placing import WAYS, Footprint, Way, choose
 from engine.run import Leasable
 
 HOST = "cpu"
+CHANGES = "weft_changes"  # how often `has_changed` was told
+ASIDE = "weft_aside"  # bytes of a module's own weights that something else stands in for, and that are kept
 Undo = Callable[[], None]
 
 
@@ -36,7 +38,7 @@ class _Module:
     way: Way = "whole"
     unhook: Undo | None = None  # takes the hooks off through which the weights come in parts
     hooked: Any = ()  # what was attached when they were made
-    adapters: Any = ()  # those that are counted in its bytes
+    counted: int = 0  # how often it had changed when its bytes were counted
 
 
 class Memory:
@@ -134,15 +136,20 @@ class Memory:
         held = self._module(name, recipe, device, dtype, working_bytes, check)
         try:
             with held.lock, ExitStack() as stack:
-                way = self._ready(held, recipe, working_bytes)
+                stayed = max(0, held.resident.bytes - held.footprint.whole)
+                size = held.footprint.grown(_attached(recipe, dtype) or stayed)
+                way = self._ready(held, recipe, size, working_bytes)
                 stack.enter_context(self._reserved(device, working_bytes))
                 if way == "whole" and held.where != device:
                     self._move(held, device)
+                with self.lock:
+                    self.budget(held.where).make_room(size.whole - held.resident.bytes)
+                stack.callback(self._recount, held)
                 stack.callback(recipe.attach(held.module))
                 if way != "whole":
                     self._hook(held, recipe, way)
-                    stack.enter_context(self._reserved(device, held.footprint.on_device(way)))
-                self._recount(held, recipe)
+                    stack.enter_context(self._reserved(device, size.on_device(way)))
+                self._recount(held)
                 yield held.module
         finally:
             with self.lock:
@@ -169,7 +176,8 @@ class Memory:
             footprint = _footprint(recipe, dtype)
             resident = Resident(name, footprint.whole, 0.0, lambda: self._evicted(name), kind="weights", in_use=1)
             with self.lock:
-                where = device if self._way(device, footprint, working, 0, recipe) == "whole" else HOST
+                way = self._way(device, footprint.grown(_attached(recipe, dtype)), working, 0, recipe)
+                where = device if way == "whole" else HOST
                 if device != HOST:
                     self.budget(device).make_room(working + (footprint.whole if where == device else 0))
                 self.budget(where).insert(resident)
@@ -217,12 +225,12 @@ class Memory:
         room = budget.limit - (budget.leased() - own)
         return choose(footprint, working, room, self._at_least.get(device, "whole"))
 
-    def _ready(self, held: _Module, recipe: Leasable, working: int) -> Way:
+    def _ready(self, held: _Module, recipe: Leasable, size: Footprint, working: int) -> Way:
         """How the weights will come; what is in the way goes now, before activations are counted."""
         device = held.device
         with self.lock:
             own = held.resident.bytes if held.where == device else 0
-            way = self._way(device, held.footprint, working, own, recipe)
+            way = self._way(device, size, working, own, recipe)
         if held.unhook is not None and (way != held.way or _worn(recipe) != held.hooked):
             self._unhook(held)
         if way != "whole" and held.where == device:
@@ -283,11 +291,11 @@ class Memory:
             with self.lock:
                 budget.withdraw(room)
 
-    def _recount(self, held: _Module, recipe: Leasable) -> None:
-        """Adapters take room as well: count again when others are on the module than before."""
-        adapters = (getattr(recipe, "adapters", ()), getattr(recipe, "patches", ()))
-        if any(adapters) and adapters != held.adapters:
-            held.adapters = adapters
+    def _recount(self, held: _Module) -> None:
+        """What is attached takes room, and what stays on after its use too: count again when that is something else."""
+        changes = getattr(held.module, CHANGES, 0)
+        if changes != held.counted:
+            held.counted = changes
             with self.lock:
                 self.budget(held.where).resize(held.resident, module_bytes(held.module))
 
@@ -324,6 +332,20 @@ def _footprint(recipe: Leasable, dtype: str) -> Footprint:
         return Footprint(0)
 
 
+def _attached(recipe: Leasable, dtype: str) -> int:
+    """Bytes that the recipe's adapters will take, as far as it says; 0 when nothing is attached."""
+    measure: Callable[[str], int] | None = getattr(recipe, "worn_bytes", None)
+    try:
+        return measure(dtype) if measure is not None else 0
+    except (WeftError, OSError):
+        return 0  # `attach` says what is wrong with them
+
+
+def has_changed(module: Any) -> None:
+    """Whoever puts something on a live module, or takes it off, says so: its bytes are counted again."""
+    setattr(module, CHANGES, getattr(module, CHANGES, 0) + 1)
+
+
 def _worn(recipe: Leasable) -> Any:
     """What hooks depend on: the adapters; a patch may bring weights of its own at each use, so it is never the same."""
     return object() if getattr(recipe, "patches", ()) else getattr(recipe, "adapters", ())
@@ -346,7 +368,10 @@ def mapped_files(module: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 
 def module_bytes(module: Any) -> int:
-    """Bytes of a module's parameters and buffers, each storage once. A mapping or tuple of modules counts all."""
+    """Bytes of a module's parameters and buffers, each storage once, and of those put aside for the time being.
+
+    A mapping or tuple of modules counts all.
+    """
     if isinstance(module, dict):
         return sum(module_bytes(item) for item in module.values())
     if isinstance(module, tuple | list):
@@ -357,4 +382,5 @@ def module_bytes(module: Any) -> int:
     seen: dict[int, int] = {}
     for tensor in [*module.parameters(), *module.buffers()]:
         seen[tensor.data_ptr() or id(tensor)] = tensor.numel() * tensor.element_size()
-    return sum(seen.values())
+    aside = sum(getattr(part, ASIDE, 0) for part in module.modules()) if hasattr(module, "modules") else 0
+    return sum(seen.values()) + aside

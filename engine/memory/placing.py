@@ -33,6 +33,12 @@ class Footprint:
         """Bytes on the device at once."""
         return {"whole": self.whole, "blocks": self.blocks or self.whole, "layers": self.layers or self.whole}[way]
 
+    def grown(self, more: int) -> Footprint:
+        """The same model with so many bytes attached to it, spread over its parts as its weights are."""
+        if not more or not self.whole:
+            return self
+        return Footprint(*(size + -(-more * size // self.whole) for size in (self.whole, self.blocks, self.layers)))
+
     def plus(self, other: Footprint) -> Footprint:
         """Two models that are leased as one."""
         return Footprint(self.whole + other.whole, max(self.blocks, other.blocks), max(self.layers, other.layers))

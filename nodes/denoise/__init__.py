@@ -108,7 +108,8 @@ def sample(
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         nets = [stack.enter_context(run.lease(item.net)) for item in (control.items if control else ())]
-        # Adapters and patches with a range come and go between steps.
+        if model.ranged:  # adapters and patches with a range come and go between steps
+            room += model.worn_bytes(run.dtype)
         module = stack.enter_context(run.lease(model.bare if model.ranged else model, working_bytes=room))
         device, dtype = where(module)
         samples = latent.samples.to(device, dtype)

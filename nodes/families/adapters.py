@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import fail
+from engine.memory import has_changed
 from nodes.families.files import read_json
 from nodes.families.layer_names import block_step, plain_name, share
 from nodes.families.lora_file import DENOISER, beside, check_matched, lora_path, mismatch, split
@@ -53,11 +54,14 @@ def attach_adapters(module: Any, recipe: Denoiser | TextEncoder) -> Callable[[],
         for of, part in parts.items():
             # One that rests in this step stays, off; the next recipe that does not name it takes it away.
             keep = {adapter_name(one.lora) for one in recipe.adapters}
-            _keep_only(part, keep if keep else loaded(part))
+            before = loaded(part)
+            _keep_only(part, keep if keep else before)
             there = loaded(part)
             for lora in held:
                 if adapter_name(lora) not in there:
                     _load(lora, of, part)
+            if loaded(part) != before:
+                has_changed(module)
             _activate(part, {adapter_name(lora): shares for lora, shares in held.items()})
             if dense:
                 from nodes.families import lycoris
@@ -65,6 +69,8 @@ def attach_adapters(module: Any, recipe: Denoiser | TextEncoder) -> Callable[[],
                 for lora in dense:
                     _check_dense(lora, of, part)
                 undone.append(lycoris.attach(part, of, dense))
+                undone.append(lambda: has_changed(module))
+                has_changed(module)
     except BaseException:
         while undone:
             undone.pop()()

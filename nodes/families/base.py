@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import places
 from engine.errors import fail
-from engine.memory import signature
+from engine.memory import has_changed, signature
 from nodes.families.files import Component, component, damaged, is_inside, read_json
 from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
@@ -265,6 +265,8 @@ def attach(recipe: Denoiser, module: Any) -> Callable[[], None]:
     def back() -> None:
         while undo:
             undo.pop()()
+        if recipe.patches:  # some bring weights of their own
+            has_changed(module)
 
     try:
         undo.append(attach_adapters(module, recipe))
@@ -274,6 +276,8 @@ def attach(recipe: Denoiser, module: Any) -> Callable[[], None]:
             undo.append(module.reset_attention_backend)
         for patch in recipe.patches:
             undo.append(patch.attach(module, recipe))  # noqa: PERF401 - those before a failing one must be undone
+        if recipe.patches:
+            has_changed(module)
     except BaseException:
         back()
         raise

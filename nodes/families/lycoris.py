@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import fail
+from engine.memory import ASIDE
 from nodes.families.layer_names import Target, block_step, share, targets
 from nodes.families.lora_file import ENDS, component_of, lora_path
 from nodes.types import Lora
@@ -38,6 +39,7 @@ def attach(part: Any, of: str, adapters: Mapping[Lora, Shares]) -> Callable[[], 
     def back() -> None:
         for (name, what), parameter in before.items():
             setattr(layers[name], what, parameter)
+        setattr(part, ASIDE, 0)
 
     try:
         for lora, shares in adapters.items():
@@ -51,6 +53,7 @@ def attach(part: Any, of: str, adapters: Mapping[Lora, Shares]) -> Callable[[], 
     except BaseException:
         back()
         raise
+    setattr(part, ASIDE, sum(one.numel() * one.element_size() for one in before.values()))
     return back
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from engine.memory import Extent, signature
-from nodes.families.files import ENDINGS, component, is_inside
+from nodes.families.files import ENDINGS, component, is_inside, read_header
+from nodes.families.offload import SIZES
 from nodes.types import Adapter, Weights
 
 GAP = 2**20  # bytes between two tensors that are read along, rather than begun anew
@@ -25,6 +27,26 @@ def worn(adapters: Iterable[Adapter]) -> tuple[Extent, ...]:
 
     files = dict.fromkeys(lora_path(Path(one.lora.weights.path)) for one in adapters)
     return tuple(_whole(file) for file in files)
+
+
+def worn_bytes(adapters: Iterable[Adapter], encoders: bool, dtype: str) -> int:
+    """Bytes of the LoRAs' matrices in `dtype`: those for the text encoders, or those for the denoiser."""
+    from nodes.families.lora_file import lora_path
+
+    files = dict.fromkeys(lora_path(Path(one.lora.weights.path)) for one in adapters)
+    return sum(_numbers(str(file), signature(str(file)))[encoders] for file in files) * SIZES[dtype]
+
+
+@lru_cache(maxsize=64)
+def _numbers(file: str, state: tuple[int, ...]) -> tuple[int, int]:
+    """How many numbers a LoRA has for (the denoiser, the text encoders)."""
+    from nodes.families.lora_file import DENOISER, beside, split
+
+    found = [0, 0]
+    for key, (_, shape) in read_header(Path(file)).items():
+        its = split(key) or beside(key)
+        found[its is not None and its[0] != DENOISER] += math.prod(shape)
+    return found[0], found[1]
 
 
 def _of(path: Path) -> tuple[Extent, ...]:

@@ -20,6 +20,7 @@ from engine.memory import (
     Memory,
     Resident,
     choose,
+    has_changed,
     is_out_of_memory,
     module_bytes,
     probe,
@@ -353,6 +354,57 @@ def test_other_adapters_get_other_hooks():
         with memory.lease(OnDevice("large", 160, adapters, world), "gpu", "float16"):
             pass
     assert world.log == [("large", "blocks"), ("large", "unhooked"), ("large", "blocks")]
+
+
+@dataclass(frozen=True)
+class Dressed(OnDevice):
+    """What it wears is as many bytes as each name has letters, and stays on it afterwards."""
+
+    def worn_bytes(self, dtype):
+        return sum(map(len, self.adapters))
+
+    def attach(self, module):
+        if self.adapters and module.count != self.count + self.worn_bytes(""):
+            module.count = self.count + self.worn_bytes("")
+            module.to(module.where)
+            has_changed(module)
+        return lambda: None
+
+
+def test_what_stays_on_a_module_stays_in_the_books():
+    memory, world = gpu(1000)
+    for adapters, size in ((), 100), (("four",), 104), ((), 104), (("other",), 105):
+        recipe = Dressed("m", 100, adapters, world)
+        with memory.lease(recipe, "gpu", "float16"):
+            assert memory.budget("gpu").used == size
+        assert memory.budget("gpu").used == size
+
+
+def test_what_changes_on_a_module_during_its_lease_is_counted_after_it():
+    """Adapters with a range of steps come while the module is leased without them."""
+    memory, world = gpu(1000)
+    with memory.lease(OnDevice("m", 100, (), world), "gpu", "float16") as module:
+        Dressed("m", 100, ("twelve bytes",), world).attach(module)
+        assert memory.budget("gpu").used == 100
+    assert memory.budget("gpu").used == 112
+
+
+def test_room_for_adapters_is_made_before_they_are_loaded():
+    memory, world = gpu(150)
+    with memory.lease(OnDevice("idle", 45, (), world), "gpu", "float16") as idle:
+        pass
+    with memory.lease(Dressed("m", 100, ("x" * 10,), world), "gpu", "float16"):
+        assert idle.where == "cpu" and world.peak <= 150
+
+
+def test_a_model_that_its_adapters_make_too_large_comes_in_parts():
+    memory, world = gpu(120)
+    with memory.lease(Dressed("m", 100, ("x" * 30,), world), "gpu", "float16") as module:
+        assert module.where == "cpu" and world.log == [("m", "blocks")]
+        # A half of the weights and a half of what they wear.
+        assert [(kind, size) for kind, _, size, _ in memory.report()["gpu"] if size] == [("working", 65)]
+    with memory.lease(Dressed("m", 100, (), world), "gpu", "float16"):
+        assert world.log == [("m", "blocks"), ("m", "unhooked"), ("m", "blocks")]  # they are still on it
 
 
 def test_a_model_that_fits_again_stands_whole_again():
