@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine.errors import WeftError
+from engine.memory import module_bytes
 from engine.node import spec_of
 from engine.sockets import Ref
 from nodes import denoise, load, lora
@@ -135,6 +136,16 @@ def odd(unet, tmp_path):  # noqa: F811
     sizes = ((out, 4), (4, into), (out, 4), (4, into))
     state = {f"{kohya(LINEAR)}.{n}": random(*s, seed=i) for i, (n, s) in enumerate(zip(names, sizes, strict=True))}
     return read_lora(write(tmp_path / "odd.safetensors", state))
+
+
+def test_weights_put_aside_are_counted_beside_those_that_stand_in_for_them(unet, odd):  # noqa: F811
+    """Until it is undone both are in memory."""
+    module = bare(unet)
+    before, changed = module_bytes(module), 4 * dict(module.named_modules())[LINEAR].weight.numel()
+    undo = attach_adapters(module, with_(unet, (odd, 1.0)))
+    assert module_bytes(module) == before + changed
+    undo()
+    assert module_bytes(module) == before
 
 
 def test_undoing_gives_back_the_very_same_tensors(unet, odd):  # noqa: F811
