@@ -36,6 +36,9 @@ class Tier(Protocol):
     def put(self, id: str, value: Any, seconds: float, about: Mapping[str, str] | None = None) -> None:
         """Offer a value that took `seconds` to make; `about` says what of. Returns at once."""
 
+    def drop(self, id: str) -> None:
+        """Forget a value that was written into, wherever it is on its way."""
+
     def close(self) -> None:
         """Finish what was offered."""
 
@@ -151,7 +154,12 @@ class Cache:
             self._entries.pop(id, None)
 
     def drop(self, id: str) -> None:
-        """Forget a value (it was written into)."""
+        """Forget a value (it was written into), here and below."""
+        self._forget(id)
+        if self.lower is not None:
+            self.lower.drop(id)
+
+    def _forget(self, id: str) -> None:
         with self._lock:
             entry = self._entries.pop(id, None)
             if entry is not None:
@@ -175,7 +183,7 @@ class Cache:
         with self._lock:
             idle = [id for id, entry in self._entries.items() if entry.pins == 0]
         for id in idle:
-            self.drop(id)
+            self._forget(id)
         return len(idle)
 
     def close(self) -> None:

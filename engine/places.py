@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -286,18 +286,19 @@ def hub_snapshot(name: str) -> Path | None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write so that a reader sees the old file or the new one, never half: temporary file, fsync, rename."""
+    temporary = path.parent / f".weft-{secrets.token_hex(8)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".weft-", suffix=".part")
+        # Opened with the mode that any new file has: to ask for the umask is to set it, for every thread.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise fail(
@@ -305,12 +306,6 @@ def write_atomic(path: Path, data: bytes) -> None:
             f"cannot write {path}: {error.strerror or error}",
             mend="check that the folder may be written and the disk has room",
         ) from error
-
-
-def _umask() -> int:
-    current_mask = os.umask(0)
-    os.umask(current_mask)
-    return current_mask
 
 
 # --- ids of files --------------------------------------------------------------------------------------------------

@@ -55,7 +55,6 @@ def cache(args: argparse.Namespace) -> int:
         _list(sorted(disk.entries(), key=lambda item: -item.bytes), args.json)
         return 0
     if args.do == "verify":
-        documents.registry_of(places)
         sound, bad = disk.verify()
         if args.json:
             console.out_json({"sound": sound, "removed": [path.name for path in bad]})

@@ -76,6 +76,7 @@ class Ending(Performing):
         ]
         for id in bad:
             self._let_go(id)
+            self.engine.cache.drop(id)  # also where the budget had no room for it: below it may still be
             maker = self.frontier.maker.get(id, ("", ""))[0]
             readers = [
                 waiting

@@ -8,6 +8,7 @@ import pytest
 from engine.cli import main
 from engine.disk import Disk
 from tests.engine.flows import box
+from tests.engine.toys import Thing
 
 FLOW = {
     "weft": 1,
@@ -93,3 +94,13 @@ def test_verify_removes_what_is_damaged_and_says_so(cache, home):
     code, text = cache("verify", "--json")
     assert (code, json.loads(text)["removed"]) == (1, [copy.name])
     assert cache("verify")[0] == 0
+
+
+def test_verify_leaves_the_values_of_packs_that_are_not_installed_here(cache, home):
+    disk = Disk(home / "weft" / "cache", {"engine", "nodes", "tests"}, quick=0.0)
+    disk.put("abpack.out", Thing("of a pack"), 1.0)
+    disk.close()
+    assert cache("verify")[0] == 0
+    assert disk.get("abpack.out") == Thing("of a pack")
+    assert Disk(disk.folder, {"engine", "nodes"}).get("abpack.out") is None  # nor does asking for it take it away
+    assert disk.get("abpack.out") == Thing("of a pack")
