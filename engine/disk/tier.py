@@ -294,7 +294,7 @@ class Disk:
         return (item for item in self._files() if item.id)
 
     def _files(self) -> Iterator[Kept]:
-        """Every file in the place of a value. What cannot be read as one (damaged, of another release) saves nothing."""
+        """Every file in the place of a value; what cannot be read as one (damaged, of another release) saves none."""
         for path in sorted(self.folder.glob(f"??/*{SUFFIX}")):
             try:
                 stat = path.stat()
