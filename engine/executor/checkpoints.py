@@ -13,6 +13,7 @@ stop early goes on from there. A state at which waiting steps part from the one 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -106,7 +107,9 @@ class Checkpoints:
 
     def _copy(self) -> None:
         while (work := self._leaving.get()) is not None:
-            work()
+            # A copy that fails costs its state; this thread has to last, for steps wait for it.
+            with contextlib.suppress(Exception):
+                work()
 
     def close(self) -> None:
         """Finish the copies under way."""

@@ -62,6 +62,8 @@ class Execution(Foresight):
         self.values: dict[str, Any] = dict(held or {})
         self.problems: list[Problem] = []
         self._leased: dict[str, int] = {}
+        self._over = False
+        self._holding = threading.Lock()
         self._expected: set[str] = set()
         self._missing: dict[str, set[str]] = {}
         self._waiting_for: dict[str, list[Live]] = {}
@@ -336,10 +338,10 @@ class Execution(Foresight):
         self._let_states_go(live)
         job, path = self.order.job, self.prefix + live.path
         for id, value in outcome.values.items():
+            self.values[id] = value
             found = self.engine.cache.lease(id)
             if found is not None:
-                self._leased[id] = self._leased.get(id, 0) + 1
-            self.values[id] = found[1] if found is not None else value
+                self._keep(id, found[1])
         if owner is self:
             work = self.frontier.reasons.work(live)
             rate_key = self.frontier.reasons.rate_key(live)

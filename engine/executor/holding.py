@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Any
 
 from engine.errors import WeftError
@@ -14,7 +15,10 @@ from engine.sockets import Ref, fill, holes
 
 
 class Holding:
-    """The values of a job. Leases are counted, and given back at the last reader or at the end."""
+    """The values of a job. Leases are counted, and given back at the last reader or at the end.
+
+    A lane's thread may come for more after that: a step goes on for those who joined it when its own job has left.
+    """
 
     engine: Engine
     order: Order
@@ -26,6 +30,8 @@ class Holding:
     _gone: set[str]  # ids that were here and were let go
     _kept: set[str]  # the ids of the named outputs, and what was shown
     _passed: dict[str, Bound]  # named outputs that an effect passes on
+    _over: bool
+    _holding: threading.Lock
 
     def cancelled(self) -> bool:
         """Has the job been cancelled?"""
@@ -42,18 +48,27 @@ class Holding:
         if found is None:
             return None
         tier, value = found
-        self._leased[id] = self._leased.get(id, 0) + 1
-        self.values[id] = value
-        return tier
+        return tier if self._keep(id, value) else None
 
     def _hold(self, id: str, value: Any, seconds: float) -> None:
-        self.values[id] = self.engine.cache.put(id, value, seconds, pinned=True)
-        self._leased[id] = self._leased.get(id, 0) + 1
+        self._keep(id, self.engine.cache.put(id, value, seconds, pinned=True))
+
+    def _keep(self, id: str, value: Any) -> bool:
+        """Hold a value that was leased for this job; one that comes after the job's end is given back at once."""
+        with self._holding:
+            if not self._over:
+                self._leased[id] = self._leased.get(id, 0) + 1
+                self.values[id] = value
+                return True
+        self.engine.cache.release(id)
+        return False
 
     def _let_go(self, id: str) -> None:
-        if self.values.pop(id, None) is not None:
-            self._gone.add(id)
-        for _ in range(self._leased.pop(id, 0)):
+        with self._holding:
+            if self.values.pop(id, None) is not None:
+                self._gone.add(id)
+            count = self._leased.pop(id, 0)
+        for _ in range(count):
             self.engine.cache.release(id)
 
     def _expect(self, live: Live) -> None:
@@ -72,6 +87,8 @@ class Holding:
 
     def release(self) -> None:
         """Give every lease back."""
+        with self._holding:
+            self._over = True
         for path in self._expected:
             self.engine.checkpoints.begun((self, path))
         for id in list(self._leased):

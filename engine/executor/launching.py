@@ -80,24 +80,30 @@ class Launching(Ending):
 
     def _launch(self, company: Sequence[Live], lane: str) -> None:
         going: list[tuple[Flight, Live, dict[str, Any]]] = []
-        for live in company:
-            inputs = fill(live.inputs, self.values.__getitem__)
-            # A nested run holds a lane and a step: to wait for a flight that needs that lane, or that nests the same
-            # step, would be to wait for ever.
-            shared = not (live.spec.effect or live.spec.volatile or self.depth)
-            if shared:
+        try:
+            for live in company:
+                inputs = fill(live.inputs, self.values.__getitem__)
+                # A nested run holds a lane and a step: to wait for a flight that needs that lane, or that nests the
+                # same step, would be to wait for ever.
+                if live.spec.effect or live.spec.volatile or self.depth:
+                    going.append((Flight(live.key, [(self, live)]), live, inputs))
+                    continue
                 flight, first = self.engine.flights.join(live.key, self, live)
                 if not first:
                     continue
+                going.append((flight, live, inputs))
                 known = self._made_meanwhile(live)
                 if known is not None:
+                    going.pop()
                     self.engine.flights.land(flight, "done", known, None, None)
-                    continue
-            else:
-                flight = Flight(live.key, [(self, live)])
-            going.append((flight, live, inputs))
-        if going:
-            self._lanes.submit(lane, self._numerics.device, lambda: self._perform(going))
+            if going:
+                self._lanes.submit(lane, self._numerics.device, lambda: self._perform(going))
+        except BaseException:
+            # Whoever has joined them goes on alone.
+            for flight, _, _ in going:
+                if not flight.landed:
+                    self.engine.flights.land(flight, "cancelled")
+            raise
 
     def _made_meanwhile(self, live: Live) -> Outcome | None:
         """The outputs of a step that another job has made since this one was planned."""

@@ -65,16 +65,24 @@ class Performing(Holding):
             sharing = len(company) if len(company) > 1 else 0
             tasks = [task for one in company if (task := self._begin(*one, sharing)) is not None]
             if tasks:
-                lane = tasks[0].live.spec.lane
-                device = self.engine.memory.device(self._numerics.device) if lane == "device" else None
-                if device is not None:
-                    device.peak(reset=True)
-                results = self._call_all(tasks)
-                peak = device.peak() if device is not None else None
+                results, peak = self._called(tasks)
                 for task, result in zip(tasks, results, strict=True):
                     self._settle(task, result, peak, len(tasks))
+        except BaseException as error:
+            # A mistake of the engine's own, or a driver that is gone: still nobody may wait for ever.
+            for flight, live, inputs in company:
+                if not flight.landed:
+                    self.engine.flights.land(flight, "failed", _unexpected(live, inputs, error), inputs)
         finally:
             places_room.CURRENT.reset(token)
+
+    def _called(self, tasks: Sequence[Task]) -> tuple[list[dict[str, Any] | BaseException], int | None]:
+        """What came of the calls, and the device's peak if it counts."""
+        if tasks[0].live.spec.lane != "device":
+            return self._call_all(tasks), None
+        device = self.engine.memory.device(self._numerics.device)
+        device.peak(reset=True)
+        return self._call_all(tasks), device.peak()
 
     def _begin(self, flight: Flight, live: Live, inputs: dict[str, Any], sharing: int) -> Task | None:
         """Make everything ready; None when nobody wants it any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from engine.workflow import Workflow
 
 if TYPE_CHECKING:
     from engine.session.together import Part
+
+LOG = logging.getLogger("weft.session")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class Job:
     def tell(self, event: Event) -> None:
         """Write an event into the diary (durable ones) and hand it to the follower and every watcher."""
         if self.follower is not None:
-            self.follower(event)
+            try:
+                self.follower(event)
+            except Exception:  # its own mistake, and no reason why the job should not come to its end
+                LOG.exception("who follows job %s fell over %s", self.id, type(event).__name__)
         with self._changed:
             if event.durable:
                 self.diary.append(event)

@@ -52,6 +52,9 @@ class Shelf:
     def put(self, id, value, seconds, about=None):
         self.kept[id] = value
 
+    def drop(self, id):
+        self.kept.pop(id, None)
+
     def close(self):
         pass
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -28,9 +29,12 @@ from engine.events import (
 from engine.executor import Execution, Order
 from engine.graph import bind
 from engine.memory import Memory
+from engine.node import node
+from engine.run import Run
 from tests.engine import toys
 from tests.engine.fakes import FakeDevice, fake_memory, gate
 from tests.engine.flows import box, flow
+from tests.engine.toys import Thing
 
 
 def the(kind, events):
@@ -583,3 +587,102 @@ def test_who_holds_memory_is_told_as_a_job_ends(session):
     events.clear()
     session.run(flow(CHAIN, outputs={"out": "weigh"}), on_event=events.append)
     assert the(MemoryHeld, events) == []  # nothing ran
+
+
+# --- what goes wrong around a step -----------------------------------------------------------------------------------
+
+
+@node("toy.gateshow")
+def gate_show(run: Run, thing: Thing) -> Thing:
+    """Waits at the gate, then shows what it has."""
+    gate("gate").wait(run.check)
+    run.show(thing)
+    return Thing(thing.text + "|")
+
+
+def test_what_a_step_shows_after_the_job_that_began_it_has_left_is_held_by_nobody(make_session):
+    session = make_session(registry=toys.registry(gate_show))
+    work = {"make": box("toy.make"), "gate": box("toy.gateshow", thing="@make")}
+    one, two = (
+        session.submit(flow({**work, "tail": box(tail, thing="@gate")}, outputs={"out": "tail"}))
+        for tail in ("toy.upper", "toy.weigh")
+    )
+    assert gate("gate").reached.wait(10)
+    time.sleep(0.1)
+    one.cancel()
+    assert one.wait(5)
+    one.close()
+    gate("gate").open.set()
+    assert two.result()["out"].text == "a|*1"
+    two.close()
+    residents = session.engine.memory.budget("cpu").residents
+    assert [name for name, resident in residents.items() if resident.in_use] == []
+
+
+@dataclass
+class Strange(FakeDevice):
+    """A device whose driver fails when it is asked for its peak."""
+
+    def peak(self, reset: bool = False) -> int | None:
+        raise RuntimeError("driver error 719")
+
+
+def test_a_driver_that_fails_beside_the_step_is_an_error_of_the_step_and_nobody_waits_for_ever(make_session):
+    memory = Memory({"cpu": 2**20}, {"cpu": Strange(2**20)})
+    session = make_session(memory=memory)
+    job = session.submit(flow({"make": box("toy.make")}, outputs={"out": "make"}))
+    assert job.wait(10)
+    assert [(p.where.path, "719" in p.message) for p in job.result().problems] == [("make", True)]
+
+
+def test_a_state_that_cannot_be_taken_off_its_device_costs_that_state_and_keeps_nobody_waiting(
+    make_session, monkeypatch
+):
+    """The host may have no pinned pages left, or the copy may fail as the device does."""
+    from engine.executor import checkpoints
+
+    monkeypatch.setattr(checkpoints, "device_of", lambda state: "fake:0")
+
+    def leaving(state):
+        def arrive():
+            if state.index == 1:
+                raise RuntimeError("out of pinned memory")
+            return state
+
+        return arrive
+
+    monkeypatch.setattr(checkpoints, "leaving", leaving)
+    session = make_session()
+    job = session.submit(flow({"c": box("toy.climb")}, outputs={"out": "c"}))
+    assert job.wait(20)
+    assert job.result()["out"].text == "c 0 1 2 3 4 5"
+    frontier = job.execution.frontier.lives["c"]
+    known = [index for index, id in enumerate(frontier.checkpoints) if session.engine.cache.known(id)]
+    assert known == [0, 2, 3, 4, 5]
+
+
+def test_a_job_that_falls_as_it_joins_a_flight_leaves_no_flight_behind(make_session, monkeypatch):
+    session = make_session()
+    work = flow({"make": box("toy.make"), "up": box("toy.upper", thing="@make")}, outputs={"out": "up"})
+    true_submit = session.engine.lanes.submit
+
+    def broken(lane, device, do):
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr(session.engine.lanes, "submit", broken)
+    job = session.submit(work)
+    assert job.wait(10) and job.state == "failed"
+    assert session.engine.flights._open == {}
+    monkeypatch.setattr(session.engine.lanes, "submit", true_submit)
+    assert session.run(work)["out"].text == "A"
+
+
+def test_who_follows_a_job_and_falls_does_not_take_it_along(session, caplog):
+    def follower(event):
+        raise ValueError("a watcher's own mistake")
+
+    job = session.accept(flow({"make": box("toy.make")}, outputs={"out": "make"}))
+    job.follower = follower
+    session.begin(job)
+    assert job.wait(10) and job.state == "succeeded"
+    assert "a watcher's own mistake" in caplog.text
