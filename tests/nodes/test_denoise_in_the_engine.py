@@ -147,6 +147,111 @@ def test_after_a_restart_a_late_change_costs_the_remaining_forwards_and_is_bit_e
     assert (whole, len(forwards)) == (plan.steps, plan.steps - plan.resumed)
 
 
+# --- everything that may take part in a picture, and what of it may change late -----------------------------------
+
+
+def wired(more, **sample):
+    """The flow with further nodes, and other inputs of its sampler."""
+    record = json.loads(workflow.dumps(flow()))
+    for name, (kind, inputs) in more.items():
+        record["nodes"][name] = {"type": kind, "version": 1, "inputs": inputs}
+    record["nodes"]["sample"]["inputs"].update(sample)
+    return record
+
+
+def of(name: str):
+    return {"from": name}
+
+
+PICTURE = {
+    "scene": ("image.load", {"name": "scene.png"}),
+    "drawn": ("vae.encode", {"vae": of("load.vae"), "image": of("scene.image")}),
+}
+HINT = {
+    "scene": PICTURE["scene"],
+    "net": ("control.load", {"controlnet": "tiny-canny"}),
+    "hold": ("control.apply", {"controlnet": of("net.controlnet"), "image": of("scene.image"), "start": 0.6}),
+}
+HOLE = {**PICTURE, "hole": ("mask.ellipse", {"width": 64, "height": 64})}
+HOLE["spared"] = ("latent.set_mask", {"latent": of("drawn.latent"), "mask": of("hole.mask")})
+LATER = {"guide": {"stop": 0.7}}
+
+# name: (the workflow, what changes late, how many steps are known then)
+FEATURES = {
+    "a control net that begins late": (wired(HINT, control=of("hold.control")), {"hold": {"strength": 0.3}}, 6),
+    "a control net that ends": (
+        wired({**HINT, "hold": ("control.apply", {**HINT["hold"][1], "start": 0.0})}, control=of("hold.control")),
+        {"hold": {"end": 0.4}},
+        4,
+    ),
+    "a picture that is redrawn": (wired(PICTURE, latent=of("drawn.latent"), denoise=0.6), LATER, None),
+    "a hole that is filled": (wired(HOLE, latent=of("spared.latent")), LATER, 7),
+    "guidance that remembers": (
+        wired({"apg": ("guidance.apg", {"scale": 6.0, "momentum": -0.5})}, guidance=of("apg.guidance")),
+        {"late": {"start": 0.8}},
+        5,
+    ),
+    "the second of two stages": (
+        wired(
+            {
+                "base": ("denoise.sample", {**wired({})["nodes"]["sample"]["inputs"], "guidance": of("soft.guidance")}),
+                "soft": ("guidance.cfg", {"scale": 4.0}),
+            },
+            latent=of("base.latent"),
+            start_step=4,
+            add_noise=False,
+        ),
+        LATER,
+        3,
+    ),
+}
+FEATURES["the second of two stages"][0]["nodes"]["base"]["inputs"]["stop_step"] = 4
+
+
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_2m"])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_with_whatever_takes_part_a_late_change_after_a_restart_is_bit_equal_and_costs_the_rest(
+    home, tiny_sd1, tiny_controlnet, forwards, feature, sampler
+):
+    from PIL import Image as Pictures
+
+    record, change, known = FEATURES[feature]
+    scene = home.home / "input" / "scene.png"
+    scene.parent.mkdir(parents=True, exist_ok=True)
+    Pictures.effect_mandelbrot((64, 64), (-2, -1.2, 1, 1.2), 40).convert("RGB").save(scene)
+
+    def work(change):
+        made = json.loads(json.dumps(record))
+        for name in {"sample", "base"} & made["nodes"].keys():
+            made["nodes"][name]["inputs"]["sampler"] = sampler
+        for name, inputs in change.items():
+            made["nodes"][name]["inputs"].update(inputs)
+        return workflow.parse(json.dumps(made))
+
+    def session(keeps: bool) -> Session:
+        lower = Disk(home.home / "cache", {"engine", "nodes"}, quick=0.0) if keeps else None
+        records = Records(home.home / "records.sqlite" if keeps else None)
+        made = Session(places=home, memory=Memory(), records=records, numerics=Numerics("cpu", threads=1), lower=lower)
+        made.engine.checkpoints.spacing = made.engine.checkpoints.share = 0.0
+        return made
+
+    with session(True) as first:
+        before = first.run(work({}))
+        assert before.state == "succeeded", before.problems
+    with session(False) as clean:
+        expected = clean.run(work(change))["latent"].samples
+    with session(True) as restarted:
+        plan = next(row for row in restarted.plan(work(change)).steps if row.path == "sample")
+        forwards.clear()
+        again = restarted.run(work(change))
+    (begun,) = [event for event in again.events if isinstance(event, StepStarted) and event.path == "sample"]
+    assert torch.equal(again["latent"].samples, expected)
+    assert not torch.equal(expected, before["latent"].samples)
+    assert begun.resumed == plan.resumed > 0 and (known is None or known == plan.resumed)
+    assert again.ran == ["sample"] or again.ran == ["hold", "sample"]
+    assert len(forwards) == plan.steps - plan.resumed
+
+
 def test_an_unchanged_run_runs_nothing(make, tiny_sd1):
     session = make()
     run(session)
