@@ -119,14 +119,36 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> A
     return value
 
 
+def dense(tensor: torch.Tensor) -> bool:
+    """Does it fill its stretch of memory without gaps or overlaps, in whatever order of its dimensions?"""
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for step, size in sorted((step, size) for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if step != expected:
+                return False
+            expected *= size
+    return True
+
+
+def contiguous(value: Any) -> Any:
+    """The value in one order of memory: kernels may sum another one differently, so equal content is not enough.
+
+    For values that are named by their content; those named by how they were made keep the order they were made in.
+    """
+    return map_tensors(value, lambda tensor: tensor.contiguous())
+
+
 def owned(value: Any, held: Sequence[torch.Tensor] | None = None) -> Any:
     """The value with small views cloned, so that keeping it does not keep a large storage alive.
 
-    The very same value when there are none. `held` are its tensors, if known.
+    What is left is `dense`, and so comes back from the disk as it is. The very same value when there is nothing to do.
+    `held` are its tensors, if known.
     """
 
     def view(tensor: torch.Tensor) -> bool:
-        return tensor.untyped_storage().nbytes() > 2 * tensor.nbytes + 4096
+        return tensor.untyped_storage().nbytes() > 2 * tensor.nbytes + 4096 or not dense(tensor)
 
     for tensor in tensors(value) if held is None else held:
         if tensor.requires_grad or view(tensor):
@@ -164,7 +186,7 @@ def leaving(value: Any) -> Callable[[], Any]:
         def fetch(tensor: Any) -> Any:
             if tensor.device.type == "cpu":
                 return tensor
-            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            pinned = torch.empty_like(tensor, device="cpu", pin_memory=True)  # in the same order of memory
             return pinned.copy_(tensor, non_blocking=True)
 
         with torch.cuda.stream(side):

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import fail
 from engine.node import resolve
-from engine.values import content, is_tensor
+from engine.values import content, dense, is_tensor
 
 MAX_HEADER = 16 * 2**20
 
@@ -49,7 +49,10 @@ def encode(value: Any, tensors: dict[str, Any], digests: dict[str, str]) -> Any:
         name = str(len(tensors))
         tensors[name] = value
         digests[name] = content(value)
-        return {"$tensor": name, "device": str(value.device)}
+        record = {"$tensor": name, "device": str(value.device)}
+        # The order in memory is part of it: the next step may sum in another order, and give other last bits.
+        kept = not value.is_contiguous() and dense(value)
+        return {**record, "stride": list(value.stride())} if kept else record
     if isinstance(value, tuple):
         return {"$tuple": [encode(item, tensors, digests) for item in value]}
     if isinstance(value, list):
@@ -71,6 +74,9 @@ def decode(record: Any, tensors: Mapping[str, Any], modules: Collection[str]) ->
         return record
     if "$tensor" in record:
         tensor = tensors[record["$tensor"]]
+        if "stride" in record:
+            order = sorted(range(tensor.dim()), key=lambda dim: -record["stride"][dim])
+            tensor = tensor.permute(order).contiguous().as_strided(tensor.shape, record["stride"])
         # Made on a device, and back on it: the next step reads it there anyway.
         return tensor if record["device"] == "cpu" else tensor.to(record["device"])
     if "$bytes" in record:

@@ -24,7 +24,7 @@ from engine.places import Places, file_id
 from engine.plan import Live
 from engine.run import State
 from engine.sockets import Ref, facts_of, holes
-from engine.values import content_digest, map_tensors, nbytes, summary
+from engine.values import content_digest, contiguous, map_tensors, nbytes, summary
 
 PARTS: tuple[Way, ...] = ("blocks", "layers")
 
@@ -327,6 +327,7 @@ def by_content(value: Any) -> tuple[Any, dict[str, Any]]:
             templates.append(template)
             found.update(inner)
         return templates, found
+    value = contiguous(value)
     id = content_id(content_digest(value))
     return Ref(id, facts_of(value)), {id: value}
 
@@ -346,7 +347,7 @@ def as_given(value: Any) -> tuple[Any, dict[str, Any]]:
 
     def leaf(tensor: Any) -> Any:
         id = content_id(content_digest(tensor))
-        found[id] = tensor
+        found[id] = contiguous(tensor)
         return Ref(id)
 
     return map_tensors(value, leaf), found

@@ -14,7 +14,7 @@ from engine.disk import Disk, read_metadata
 from engine.places import Places
 from engine.registry import load_registry
 from engine.run import State
-from engine.values import bit_equal
+from engine.values import bit_equal, owned
 from nodes.types import Conditioning, Entry, Image, Latent, LatentSpace, Mask
 
 SPACE = LatentSpace("starter", 4, 8)
@@ -53,6 +53,26 @@ def test_a_value_comes_back_bit_for_bit(disk, name):
     found = disk.get("ab12.out")
     assert bit_equal(found, value)
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.rand(1, 4, 8, 8).to(memory_format=torch.channels_last),
+        torch.rand(2, 3, 8, 5).permute(0, 2, 3, 1),
+        torch.rand(3, 1, 5).transpose(0, 2),
+        torch.rand(4, 4)[:, ::2],
+        torch.rand(1, 4).expand(3, 4),
+        torch.tensor(2.0),
+    ],
+    ids=["channels last", "a picture", "a dimension of one", "gaps", "overlaps", "a number"],
+)
+def test_a_tensor_comes_back_in_the_order_in_memory_that_it_had(disk, tensor):
+    """A convolution sums another order differently: the same picture would have other bits after a restart."""
+    written(disk, "ab.out", [tensor])
+    (found,) = disk.get("ab.out")
+    assert torch.equal(found, tensor)
+    assert found.stride() == owned(tensor).stride()
 
 
 def test_what_is_quicker_made_than_read_is_not_kept(disk):

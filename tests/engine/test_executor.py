@@ -686,3 +686,15 @@ def test_who_follows_a_job_and_falls_does_not_take_it_along(session, caplog):
     session.begin(job)
     assert job.wait(10) and job.state == "succeeded"
     assert "a watcher's own mistake" in caplog.text
+
+
+def test_what_is_named_by_its_content_lies_in_one_order_in_memory():
+    """Or two values of one name could give other last bits to what follows, whichever was there first."""
+    import torch
+
+    from engine.executor.performing import as_given, by_content
+
+    turned = torch.arange(6.0).reshape(2, 3).t()
+    for found in (by_content([turned])[1], as_given(toys.Plan(turned))[1]):
+        (value,) = found.values()
+        assert value.is_contiguous() and torch.equal(value, turned)

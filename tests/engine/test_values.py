@@ -9,6 +9,7 @@ from engine.values import (
     bit_equal,
     content,
     content_digest,
+    dense,
     device_of,
     map_tensors,
     moved,
@@ -47,6 +48,28 @@ def test_what_is_a_whole_is_not_copied():
     tensor = torch.zeros(1000)
     assert owned(tensor).data_ptr() == tensor.data_ptr()
     assert not owned(torch.zeros(3, requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("tensor", "whole"),
+    [
+        (torch.zeros(2, 3, 4), True),
+        (torch.zeros(2, 3, 4).permute(2, 0, 1), True),
+        (torch.zeros(1, 3, 4, 4).to(memory_format=torch.channels_last), True),
+        (torch.zeros(3), True),
+        (torch.tensor(1.0), True),
+        (torch.zeros(0, 3), True),
+        (torch.zeros(2, 3, 4)[:, :2], False),
+        (torch.zeros(1, 4).expand(3, 4), False),
+        (torch.zeros(4, 4)[:, ::2], False),
+    ],
+)
+def test_what_has_gaps_or_overlaps_is_cloned_before_it_is_kept_and_what_has_none_keeps_its_order(tensor, whole):
+    assert dense(tensor) == whole
+    kept = owned(tensor)
+    assert dense(kept) and torch.equal(kept, tensor)
+    if whole:
+        assert kept.stride() == tensor.stride() and kept.data_ptr() == tensor.data_ptr()
 
 
 def test_tensors_are_found_in_a_fixed_order():
