@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import queue
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -62,7 +63,7 @@ class Execution(Foresight):
         self.values: dict[str, Any] = dict(held or {})
         self.problems: list[Problem] = []
         self._leased: dict[str, int] = {}
-        self._over = False
+        self._released = False
         self._holding = threading.Lock()
         self._expected: set[str] = set()
         self._missing: dict[str, set[str]] = {}

@@ -30,7 +30,7 @@ class Holding:
     _gone: set[str]  # ids that were here and were let go
     _kept: set[str]  # the ids of the named outputs, and what was shown
     _passed: dict[str, Bound]  # named outputs that an effect passes on
-    _over: bool
+    _released: bool
     _holding: threading.Lock
 
     def cancelled(self) -> bool:
@@ -56,7 +56,7 @@ class Holding:
     def _keep(self, id: str, value: Any) -> bool:
         """Hold a value that was leased for this job; one that comes after the job's end is given back at once."""
         with self._holding:
-            if not self._over:
+            if not self._released:
                 self._leased[id] = self._leased.get(id, 0) + 1
                 self.values[id] = value
                 return True
@@ -88,7 +88,7 @@ class Holding:
     def release(self) -> None:
         """Give every lease back."""
         with self._holding:
-            self._over = True
+            self._released = True
         for path in self._expected:
             self.engine.checkpoints.begun((self, path))
         for id in list(self._leased):
