@@ -141,3 +141,33 @@ def test_a_field_shows_what_was_tried_in_it_and_goes_back_without_a_run(editor):
     editor.until(lambda: shown(editor, "sample", "cfg") == "2", "the value of before")
     editor.until(lambda: editor.forecast() == "everything is up to date", "the plan")
     assert editor.ran() == []
+
+
+def test_items_share_forwards_when_the_switch_says_so_and_what_that_saves_is_told_before(editor):
+    def told():
+        return editor.one(".sweep [data-sharing]").text
+
+    editor.type_prompt("a red cube together")
+    editor.set_number("sample", "steps", "3")
+    menu(editor, "sample", "seed", "Sweep")
+    values(editor, 0, "1..4")
+    editor.until(lambda: "of 12 steps" in cost(editor), "the cost")
+    assert "quicker, equal but for rounding" in told()
+    editor.one(".sweep [data-action=sharing]").click()
+    editor.until(lambda: told() == "3 forwards instead of 12; pictures may differ in the last bit", "what it saves")
+    editor.forget_diary()
+    run_many(editor, "sweep", 4)
+    begun = started(editor, "sample")
+    assert [(e["sharing"], e["steps"], e["resumed"]) for e in begun] == [(4, 3, 0)] * 4
+    assert sum((e["steps"] - e["resumed"]) / e["sharing"] for e in begun) == 3, "as many forwards as were told"
+    assert len(editor.all(".sheet-view .cell img")) == 4
+    editor.keys("escape")
+    # The run bar has the same switch, when a run makes several pictures.
+    editor.script("document.querySelector('.run-bar .count input').focus()")
+    editor.keys("control", "a")
+    editor.write("3")
+    editor.until(lambda: editor.all(".run-bar [data-sharing]"), "the cost in the run bar")
+    assert editor.one(".run-bar [data-action=sharing]").get_attribute("aria-pressed") == "true"
+    editor.one(".run-bar [data-action=sharing]").click()
+    editor.until(lambda: not editor.all(".run-bar [data-sharing]"), "the cost to go with the switch")
+    assert editor.complaints() == []

@@ -6,6 +6,7 @@ import { openSheet } from "../state/sheets";
 import { useUi } from "../state/ui";
 import { Icon } from "../ui/icons";
 import { t, type Text } from "../words";
+import { SharingChip } from "./sweep/Sharing";
 
 /** Run, what it will cost, how far it is, what waits. */
 export function RunBar() {
@@ -50,6 +51,7 @@ export function RunBar() {
       >
         {t("live")}
       </button>
+      {count > 1 ? <SharingChip count={count} /> : null}
       {running ? (
         <button type="button" className="stop" onClick={() => void interrupt()} title={t("Stop (Ctrl+Alt+Enter)")}>
           <Icon name="stop" /> {t("Stop")}

@@ -260,6 +260,8 @@ export interface ItemsRequest {
   sweep?: SweepJson;
   rows?: JsonObject[];
   stop?: Record<string, number>;
+  /** So many items may share a forward. */
+  together?: number;
   front?: boolean;
 }
 
@@ -273,6 +275,7 @@ export interface Forecast {
   run: number;
   seconds?: number | null;
   problems: Problem[];
+  sharing?: { forwards: number; apart: number; rows: number; alone: { node: string; why: string; items: number }[] } | null;
 }
 
 /** A value that was tried with all else equal, and what it gave. */

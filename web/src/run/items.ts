@@ -4,6 +4,8 @@ import { nameOf } from "../document/specs";
 import type { InputSpec, Item, Job, Json, SweepJson } from "../protocol/types";
 
 export const MOST_ITEMS = 1000;
+/** So many items go through the model at once, where there is room. */
+export const SHARE = 8;
 
 export interface Values {
   values: Json[];

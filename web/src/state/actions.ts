@@ -6,6 +6,7 @@ import { parseEnd } from "../document/wires";
 import { api, ApiError, type RunOptions } from "../protocol/http";
 import { Socket } from "../protocol/socket";
 import type { BatchJson, Job, JsonObject, Plan, Problem, WorkflowJson } from "../protocol/types";
+import { SHARE } from "../run/items";
 import { START } from "../run/state";
 import { specsNow, useCatalogue } from "./catalogue";
 import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
@@ -94,7 +95,8 @@ export async function run(options: RunOptions & { first?: boolean; one?: boolean
   const { first, one, ...rest } = options;
   const { count } = useUi.getState();
   const many = count > 1 && !one && !rest.targets && !rest.sweep && !rest.rows && !rest.batch;
-  if (many) rest.batch = batchOf(count);
+  if (many) rest.batch = batchNow(count);
+  if (rest.batch || rest.sweep || rest.rows) Object.assign(rest, sharingNow());
   try {
     const title = documentNow().title;
     const tab = tabNow().id;
@@ -110,7 +112,7 @@ export async function run(options: RunOptions & { first?: boolean; one?: boolean
 }
 
 /** A batch goes on from the seed that is there; where seeds are drawn anew for each run it draws them. */
-function batchOf(count: number): BatchJson {
+export function batchNow(count: number): BatchJson {
   const document = documentNow();
   const seed = seedsOf(document, specsNow());
   const names = typeof seed === "string" ? (document.parameters?.[seed]?.to ?? []) : seed;
@@ -120,6 +122,9 @@ function batchOf(count: number): BatchJson {
   });
   return { count, seed, policy: random ? "random" : "increment" };
 }
+
+/** What of a request says that its items share forwards. */
+export const sharingNow = (): { together?: number } => (useUi.getState().sharing ? { together: SHARE } : {});
 
 export async function interrupt(): Promise<void> {
   const { run: held, queue } = useRun.getState();

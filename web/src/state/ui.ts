@@ -107,6 +107,8 @@ interface UiState {
   page: boolean;
   /** How many pictures the next run makes, each of a seed of its own. */
   count: number;
+  /** Items of one run go through the model together. */
+  sharing: boolean;
   /** Run by itself after every edit. */
   live: boolean;
   trail: TrailAsk | null;
@@ -169,6 +171,7 @@ export const useUi = create<UiState>((set, get) => ({
   fieldMenu: null,
   page: false,
   count: 1,
+  sharing: recall("weft.sharing") === "on",
   live: false,
   trail: null,
   theme: recall("weft.theme") === "light" ? "light" : "dark",

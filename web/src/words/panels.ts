@@ -6,6 +6,15 @@ export const panels = {
   "Run by itself after every edit; the run of the edit before is cancelled":
     "Läuft nach jeder Änderung von selbst; der Lauf der vorigen Änderung wird abgebrochen",
   live: "live",
+  "share forwards": "gemeinsam rechnen",
+  "several items go through the model at once: quicker, equal but for rounding":
+    "mehrere gehen zugleich durch das Modell: schneller, gleich bis auf Rundung",
+  "{n} forwards instead of {apart}; pictures may differ in the last bit":
+    "{n} Durchläufe statt {apart}; Bilder können im letzten Bit abweichen",
+  "1 forward, nothing to share": "1 Durchlauf, nichts zu teilen",
+  "{n} forwards, nothing to share": "{n} Durchläufe, nichts zu teilen",
+  "counting…": "wird gezählt…",
+  "{node} runs alone: {why}": "{node} läuft allein: {why}",
   Sheet: "Bogen",
   // models and memory
   "Search models": "Modelle suchen",

@@ -12,6 +12,7 @@ import { useUi } from "../../state/ui";
 import { Empty } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
 import { sweepable } from "../../document/inputs";
+import { Sharing } from "./Sharing";
 import { useForecast } from "./SweepPanel";
 
 /** Many seeds a few steps far, to choose from; only the chosen ones are carried to the end. */
@@ -79,6 +80,7 @@ export function CullPanel() {
         <p className={problem ? "wrong" : "cost"} role="status" data-cost>
           {problem || (forecast ? `${count} items, ${forecast.todo} steps now${forecast.seconds ? `, ≈ ${duration(forecast.seconds)}` : ""}; ${steps - far} more for each you finish` : "counting…")}
         </p>
+        <Sharing forecast={forecast} />
         <button type="button" className="run-button" disabled={!request || !!problem} onClick={() => void start()} data-action="cull">
           <Icon name="run" /> Look at {count} seeds
         </button>

@@ -5,12 +5,14 @@ import { api, ApiError } from "../../protocol/http";
 import type { Forecast, Json, SweepJson } from "../../protocol/types";
 import { isTexts, MOST_ITEMS, suggestion, swapsOf, tellApart, type Values, valuesOf } from "../../run/items";
 import { duration } from "../../run/state";
-import { outgoing, run } from "../../state/actions";
+import { outgoing, run, sharingNow } from "../../state/actions";
 import { useCatalogue } from "../../state/catalogue";
 import { documentOf, useDocument } from "../../state/document";
 import { type AxisDraft, openSheet, useSheets } from "../../state/sheets";
 import { Empty, IconButton } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
+import { useUi } from "../../state/ui";
+import { Sharing } from "./Sharing";
 import { type Sweepable, sweepable } from "../../document/inputs";
 
 const NAMES = ["Columns", "Rows", "Pages"];
@@ -136,6 +138,7 @@ export function SweepPanel() {
           <p className="cost" role="status" data-cost>
             {count > MOST_ITEMS ? `${count} items: at most ${MOST_ITEMS}` : wrong ? "" : problem || costLine(counts, forecast)}
           </p>
+          <Sharing forecast={forecast} />
           <button type="button" className="run-button" disabled={!sweep || !!problem} onClick={() => void start()} data-action="sweep">
             <Icon name="run" /> Run the sweep
           </button>
@@ -175,13 +178,15 @@ export function costLine(counts: number[], forecast: Forecast | null): string {
 /** What it would cost, asked anew whenever the axes or the graph change. */
 export function useForecast(sweep: string, kind: "sweep" | "items" = "sweep"): { forecast: Forecast | null; problem: string } {
   const document = useDocument(documentOf);
+  const sharing = useUi((state) => state.sharing);
   const [held, setHeld] = useState<{ of: string; forecast: Forecast | null; problem: string }>({ of: "", forecast: null, problem: "" });
   useEffect(() => {
     if (!sweep) return;
     const stop = new AbortController();
     const timer = setTimeout(() => {
       const request = JSON.parse(sweep) as Record<string, never>;
-      api.forecast(outgoing(), kind === "sweep" ? { sweep: request as unknown as SweepJson } : request, stop.signal).then(
+      const items = kind === "sweep" ? { sweep: request as unknown as SweepJson } : request;
+      api.forecast(outgoing(), { ...items, ...sharingNow() }, stop.signal).then(
         (forecast) => setHeld({ of: sweep, forecast, problem: forecast.problems[0]?.message ?? "" }),
         (error: unknown) => {
           if (error instanceof ApiError) setHeld({ of: sweep, forecast: null, problem: error.message });
@@ -192,6 +197,6 @@ export function useForecast(sweep: string, kind: "sweep" | "items" = "sweep"): {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [sweep, kind, document]);
+  }, [sweep, kind, document, sharing]);
   return held.of === sweep ? held : { forecast: null, problem: "" };
 }
