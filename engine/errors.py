@@ -53,6 +53,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "media.format": "The file is not an image we can read, or is too large to be opened safely.",
         "place.outside": "The path leaves the folder it has to stay in.",
         "place.write": "The folder cannot be written or the disk is full.",
+        "package.missing": "A package that this needs is not installed.",
         "device.missing": "The requested device is not there.",
         "device.memory": "The device has too little memory, even after everything that may go has gone.",
         "worker.lost": "The process or machine that ran the job has ended.",

@@ -172,7 +172,7 @@ class Places:
 
 def _is_whole(path: Path) -> bool:
     """May a name in `checkpoints` stand for one of its components?"""
-    return path.suffix == ".safetensors" or (path / "model_index.json").is_file()
+    return path.suffix.lower() in WEIGHT_ENDINGS or (path / "model_index.json").is_file()
 
 
 def _models_under(base: Path) -> Iterator[str]:

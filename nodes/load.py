@@ -78,7 +78,7 @@ def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", predicti
     advanced=("prediction",),
     light=True,
     output="model",
-    aliases=("UNETLoader", "Load Diffusion Model"),
+    aliases=("UNETLoader", "Load Diffusion Model", "UnetLoaderGGUF"),
 )
 def denoiser(
     model: Annotated[str, Model("diffusion_models")] = "starter/unet", prediction: Prediction = "auto"
@@ -86,7 +86,8 @@ def denoiser(
     """A UNet or transformer: its own folder, that of a whole model, or a single file, whole or the denoiser alone.
 
     Single files are those of Stable Diffusion 1.x, 2.x, XL, 3 and 3.5 and Flux, as first published or under
-    diffusers' names, also for inpainting and in 8 bits. Scheduler and VAE beside it tell what it was trained with.
+    diffusers' names, also for inpainting and in 8 bits, as safetensors or GGUF (Q4_K_S and the like, which stay packed
+    in memory). Scheduler and VAE beside it tell what it was trained with.
     """
     folder = _part("load.denoiser", _place("diffusion_models", model), *DENOISERS)
     found = component(folder)
@@ -126,7 +127,7 @@ def vae(
     title="Load text encoder",
     light=True,
     output="text_encoder",
-    aliases=("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "CLIPLoaderGGUF", "T5 loader"),
+    aliases=("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "CLIPLoaderGGUF", "DualCLIPLoaderGGUF", "T5 loader"),
 )
 def text_encoder(
     model: Annotated[str, Model("text_encoders")] = "starter/unet",
@@ -136,10 +137,10 @@ def text_encoder(
 ) -> TextEncoder:
     """Text encoders: all of a whole model (folder or checkpoint), or one to three of their own files or folders.
 
-    Files as the community splits them (clip_l, clip_g, t5xxl, also in 8 bits) are told apart by their headers, in any
-    order. Stable Diffusion 1.x takes CLIP-L, 2.x CLIP-H, XL CLIP-L and CLIP-G, its refiner CLIP-G, Flux CLIP-L and T5,
-    Stable Diffusion 3 any of CLIP-L, CLIP-G and T5. Tokenizers are looked for beside the files, in `models/tokenizers`,
-    in the models tree and in the hub's cache.
+    Files as the community splits them (clip_l, clip_g, t5xxl, also in 8 bits or as GGUF) are told apart by their
+    headers, in any order. Stable Diffusion 1.x takes CLIP-L, 2.x CLIP-H, XL CLIP-L and CLIP-G, its refiner CLIP-G, Flux
+    CLIP-L and T5, Stable Diffusion 3 any of CLIP-L, CLIP-G and T5. Tokenizers are looked for beside the files, in
+    `models/tokenizers`, in the models tree and in the hub's cache.
 
     Errors: `model.format` for what is damaged or has no tokenizer, `model.family` for what is no text encoder here.
 

@@ -14,8 +14,9 @@ from engine import places
 from engine.errors import Mend, Problem, Where, refuse
 from engine.node import Model, Range, node
 from engine.sockets import Facts, copy, rule
+from nodes.families.gguf.header import packed_as
 from nodes.families.layer_names import BLOCK_NAME
-from nodes.families.lora_file import check_fit, ignored, matches, mismatch, read_lora, unused
+from nodes.families.lora_file import check_fit, has_lengths, ignored, matches, mismatch, read_lora, unused
 from nodes.types import Denoiser, Lora, TextEncoder
 
 Strength = Annotated[float, Range(-10, 10, 0.05, soft=(-1, 2))]
@@ -225,6 +226,14 @@ def _check(model: Denoiser, lora: Lora, text_encoder: TextEncoder | None) -> Non
     check_fit(lora, model.base)
     for part in text_encoder.parts if text_encoder is not None else ():
         check_fit(lora, part, part.component)
+    kind = packed_as(model.base.path)
+    if kind and has_lengths(lora):
+        raise refuse(
+            f"{Path(lora.weights.path).name} is a DoRA, which needs the model's own numbers; this model's are packed"
+            f" ({kind})",
+            socket="lora",
+            mend="use the model in safetensors, or a LoRA without DoRA",
+        )
 
 
 def _changes(lora: Lora, text_encoder: TextEncoder) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from engine.errors import refuse
 from engine.node import Help, Range, node
 from nodes.families import choices
+from nodes.families.gguf.header import packed_as
 from nodes.types import Denoiser, plain
 
 Numbers = tuple[tuple[str, Any], ...]
@@ -44,7 +45,7 @@ def precision(
     """
     rest = tuple(item for item in model.numerics if item[0] != "dtype")
     made = replace(model, numerics=rest if dtype == "run" else plain({**dict(rest), "dtype": dtype}))
-    return made if storage == "same" else _with(made, choices.Stored(storage))
+    return made if storage == "same" else _with(_unpacked(made, "storage"), choices.Stored(storage))
 
 
 @node(
@@ -206,6 +207,15 @@ def _with(model: Denoiser, patch: Any) -> Denoiser:
             "two caches on one model reuse each other's leftovers", socket="model", mend="take one of them out"
         )
     return replace(model, patches=(*others, patch))
+
+
+def _unpacked(model: Denoiser, socket: str) -> Denoiser:
+    """The model, whose weights can still be stored in another way."""
+    kind = packed_as(model.base.path)
+    if kind:
+        message = f"this model's weights are packed already ({kind}, in a GGUF file)"
+        raise refuse(message, socket=socket, mend="take the choice out, or load the model from safetensors")
+    return model
 
 
 def _only(model: Denoiser, other: str, *, unet: bool) -> Denoiser:

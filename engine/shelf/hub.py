@@ -85,7 +85,7 @@ def choose(repository: str, found: Sequence[Entry], only: str = "", variant: str
         if chosen:
             # What says "this is a model" comes last: half a model is not listed.
             return sorted([*small, *mine, *chosen], key=lambda one: (one.name.count("/") == 0, one.name))
-    files = [one for one in found if one.name.endswith(WEIGHTS)]
+    files = [one for one in found if one.name.endswith((*WEIGHTS, ".gguf"))]
     if len(files) == 1:
         return files
     if not files:

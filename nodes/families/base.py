@@ -7,7 +7,7 @@ its denoiser is called; nothing else in Weft asks which model it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ from engine import places
 from engine.errors import fail
 from engine.memory import has_changed, signature
 from nodes.families.files import Component, component, damaged, is_inside, read_json
+from nodes.families.gguf import header as gguf
 from nodes.prompt.parse import Prompt
 from nodes.types import ControlItem, ControlNet, Denoiser, Entry, LatentSpace, TextEncoder, Weights
 
@@ -187,29 +188,26 @@ def assemble(
     tables that no file holds (position ids, sinusoids) are real. Weights that are in `dtype` already stay mapped from
     the file on the CPU.
     """
-    from safetensors import safe_open
-
     with unmade():
         module = make()
     wanted = torch_dtype(dtype)
     state: dict[str, torch.Tensor] = {}
     mapped = tuple((str(file), signature(str(file))) for file in found.files)
     for file in found.files:
-        try:
-            with safe_open(str(file), framework="pt") as stream:
-                for key in filter(found.holds, stream.keys()):
-                    tensor = stream.get_tensor(key)
-                    state[key] = tensor.to(device, wanted if tensor.is_floating_point() else tensor.dtype)
-        except FileNotFoundError:
-            raise fail("model.missing", f"{file} is gone", mend="put it back, or run the workflow again") from None
+        state.update(_tensors(file, found, device, wanted))
     found.convert(module, state)
     if rename is not None:
         rename(module, state)
+    packed: set[str] = set()
+    if any(file.suffix.lower() == gguf.ENDING for file in found.files):
+        from nodes.families.gguf import layers
+
+        packed = layers.place(module, state, wanted, found.files[0])
     try:
         missing, _ = module.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:
         raise damaged(found.folder / "config.json", f"the weights have other shapes ({_last_line(error)})") from None
-    lost = [key for key in missing if key not in tied]
+    lost = [key for key in missing if key not in tied and key not in packed]
     if lost:
         raise fail(
             "model.format",
@@ -222,7 +220,27 @@ def assemble(
         if buffer.is_floating_point():
             buffer.data = buffer.data.to(wanted)
     module.mapped_files = mapped  # type: ignore[assignment]
+    if packed:
+        module.computes_in = wanted  # type: ignore[assignment]
     return module.eval().requires_grad_(False)
+
+
+def _tensors(file: Path, found: Component, device: str, wanted: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor) of those of the component's in a file: numbers in the wanted dtype, on the device."""
+    if file.suffix.lower() == gguf.ENDING:
+        from nodes.families.gguf import layers
+
+        yield from layers.tensors(file, found.holds, found.packs, device, wanted)
+        return
+    from safetensors import safe_open
+
+    try:
+        with safe_open(str(file), framework="pt") as stream:
+            for key in filter(found.holds, stream.keys()):
+                tensor = stream.get_tensor(key)
+                yield key, tensor.to(device, wanted if tensor.is_floating_point() else tensor.dtype)
+    except FileNotFoundError:
+        raise fail("model.missing", f"{file} is gone", mend="put it back, or run the workflow again") from None
 
 
 def _last_line(error: Exception) -> str:

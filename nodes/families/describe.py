@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from engine import places
 from nodes.families import family_of, single_file
 from nodes.families.files import BITS, Header, component, read_header, read_json
+from nodes.families.gguf import header as gguf
 from nodes.families.lora_file import layers, read_lora
 from nodes.families.single_file.kinds import ABOUT
 
@@ -22,8 +24,11 @@ def describe(path: Path) -> dict[str, str] | None:
     """A model's kind of folder, family, words, precision and what it goes with; None for what is not known here."""
     if path.is_dir():
         return _folder(path)
-    if path.suffix in single_file.ENDINGS:
-        return _file(path, read_header(path))
+    if path.suffix.lower() in single_file.ENDINGS:
+        found = _file(path, read_header(path))
+        if found is not None and path.suffix.lower() == gguf.ENDING:
+            found["precision"] = gguf.read(path).mixture
+        return found
     if path.suffix.lower() in places.PICKLED:
         return {"what": "pickled: `weft models convert` makes it safe"}
     return None
@@ -37,10 +42,7 @@ def precision(header: Header) -> str:
     """In what most of a file's bytes are."""
     count: Counter[str] = Counter()
     for dtype, shape in header.values():
-        size = BITS.get(dtype, 8)
-        for side in shape:
-            size *= side
-        count[dtype] += size
+        count[dtype] += BITS.get(dtype, 8) * math.prod(shape)
     return PRECISIONS.get(count.most_common(1)[0][0], count.most_common(1)[0][0].lower()) if count else ""
 
 

@@ -22,7 +22,7 @@ from nodes.types import Weights
 Header = Mapping[str, tuple[str, tuple[int, ...]]]
 """Tensor name -> (dtype as safetensors spells it, shape)."""
 
-ENDINGS = (".safetensors", ".sft")
+ENDINGS = (".safetensors", ".sft", ".gguf")
 HEADER_LIMIT = 100 * 2**20
 JSON_LIMIT = 16 * 2**20
 BITS = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16}
@@ -59,7 +59,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The tensor table of a safetensors file, checked against the file's size. Reads no tensor."""
+    """The tensor table of a safetensors or GGUF file, checked against the file's size. Reads no tensor."""
+    if path.suffix.lower() == ".gguf":
+        from nodes.families.gguf import header  # here: it needs `damaged`, and few files are of this kind
+
+        return {name: (one.kind, one.shape) for name, one in header.read(path).tensors.items()}
     size = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -113,13 +117,18 @@ class Component:
         """Is a tensor of its files one of the component's?"""
         return True
 
+    @property
+    def packs(self) -> bool:
+        """May what a GGUF file has packed stay so? Not where its layout is changed on the way."""
+        return False
+
     def convert(self, module: Any, state: dict[str, Any]) -> None:
         """Put the tensors under the names of the module, in place; a folder's have them already."""
 
 
 def is_inside(folder: Path) -> bool:
     """Is this the name of a part inside a single file (`model.safetensors/unet`)?"""
-    return folder.parent.suffix in ENDINGS and folder.parent.is_file()
+    return folder.parent.suffix.lower() in ENDINGS and folder.parent.is_file()
 
 
 def component(folder: Path) -> Component:

@@ -307,6 +307,11 @@ def ignored(lora: Lora) -> list[str]:
     return [key for key in header if split(key) is None and beside(key) is None]
 
 
+def has_lengths(lora: Lora) -> bool:
+    """Has it DoRA's lengths in peft's names? With them a layer's change depends on the model's own weights."""
+    return any(".lora_magnitude_vector" in key for key in read_header(lora_path(Path(lora.weights.path))))
+
+
 def check_matched(name: str, all_: list[str], unused: list[str]) -> None:
     """Raise when less than half of a file's layers are the model's; the message names the first that are not."""
     if len(unused) > len(all_) * (1 - LEAST_MATCHED):

@@ -3,7 +3,7 @@
 LoHa, LoKr, Tucker-decomposed convolutions, full differences, norms (Yeh et al. 2023, arXiv 2309.14859), and DoRA as
 kohya writes it (Liu et al. 2024, arXiv 2402.09353). Each is a difference to a weight, so that is how it is set: the
 layer gets `W + strength * dW` in place of W, and W itself is put back afterwards, the very same tensor. A forward costs
-nothing more than without it.
+nothing more than without it. Of weights that are packed (GGUF) the changed layers are plain numbers while it lasts.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _weighs(layer: Any) -> bool:
 
 def names(part: Any) -> dict[str, list[Target]]:
     """Plain name -> the layers of a module that it stands for."""
-    return targets({_bare(name): tuple(layer.weight.shape) for name, layer in part.named_modules() if _weighs(layer)})
+    weights = {_bare(name): layer.weight for name, layer in part.named_modules() if _weighs(layer)}
+    return targets({name: tuple(getattr(held, "quant_shape", held.shape)) for name, held in weights.items()})
 
 
 def read(path: Path, of: str) -> dict[str, Ends]:
@@ -99,12 +100,12 @@ def _changed(layer: Any, ends: Ends, target: Target, scale: float) -> Iterator[t
     """(parameter, its new value) of one layer."""
     if scale == 0:
         return
-    weight = layer.weight
+    weight = _numbers(layer)
     exact = {key: tensor.to(weight.device).float() for key, tensor in ends.items()}
     rows = slice(target.start, target.stop)
     for end, what in (("diff_b", "bias"), ("b_norm", "bias"), ("w_norm", "weight")):
         if end in exact and getattr(layer, what, None) is not None:
-            old = getattr(layer, what)
+            old = weight if what == "weight" else layer.bias
             yield what, (old.float() + scale * exact[end][rows].reshape(old.shape)).to(old.dtype)
     change = delta(exact, tuple(weight.shape), target)
     if change is None:
@@ -113,6 +114,13 @@ def _changed(layer: Any, ends: Ends, target: Target, scale: float) -> Iterator[t
     if "dora_scale" in exact:
         change = dora(base, base + change, exact["dora_scale"]) - base
     yield "weight", (base + scale * change).to(weight.dtype)
+
+
+def _numbers(layer: Any) -> torch.Tensor:
+    """A layer's weight as plain numbers."""
+    from nodes.families.gguf import layers
+
+    return layers.widen(layer.weight, layer.compute_dtype) if layers.is_packed(layer.weight) else layer.weight
 
 
 def dora(base: torch.Tensor, moved: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:

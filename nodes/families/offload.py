@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.memory import Footprint
 from nodes.families.files import BITS, component
+from nodes.families.gguf import header as gguf
 from nodes.types import Weights
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def footprint(weights: Iterable[Weights], dtype: str, blocks: bool = True) -> Fo
 def _footprint(weights: Weights, dtype: str, blocks: bool) -> Footprint:
     size = SIZES[dtype]
     every: dict[str, int] = {}
-    for name, (kind, shape) in component(Path(weights.path)).header().items():
-        every[name] = math.prod(shape) * (size if kind in FLOATS else BITS.get(kind, 8) // 8)
+    found = component(Path(weights.path))
+    for name, (kind, shape) in found.header().items():
+        every[name] = _bytes(kind, shape, size, found.packs)
     whole, layers = sum(every.values()), 2 * max(every.values(), default=0)
     groups: dict[str, int] = {}
     for name, count in every.items():
@@ -51,6 +53,14 @@ def _footprint(weights: Weights, dtype: str, blocks: bool) -> Footprint:
     if not blocks or not groups:
         return Footprint(whole, 0, layers)
     return Footprint(whole, min(whole, rest + sum(sorted(groups.values())[-2:])), layers)
+
+
+def _bytes(kind: str, shape: tuple[int, ...], size: int, packs: bool) -> int:
+    """Of one tensor once it is loaded, `size` bytes a number; what GGUF files have packed stays so in matrices."""
+    if packs and gguf.packed(kind, shape):
+        return gguf.size(kind, shape)
+    floats = kind in FLOATS or gguf.BLOCKS.get(kind, (1, 0))[0] > 1
+    return math.prod(shape) * (size if floats else BITS.get(kind, 8) // 8)
 
 
 def stream(module: Any, device: str, way: str) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.memory import Extent, signature
 from nodes.families.files import ENDINGS, component, is_inside, read_header
+from nodes.families.gguf import header as gguf
 from nodes.families.offload import SIZES
 from nodes.types import Adapter, Weights
 
@@ -53,7 +54,7 @@ def _of(path: Path) -> tuple[Extent, ...]:
     if path.is_file():
         return (_whole(path),)
     found = component(path)
-    if not is_inside(path) or found.files[0].suffix not in ENDINGS:
+    if not is_inside(path) or found.files[0].suffix.lower() not in ENDINGS:
         return tuple(_whole(file) for file in found.files)
     file = found.files[0]
     table = _table(str(file), signature(str(file)))
@@ -78,7 +79,10 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=8)
 def _table(file: str, state: tuple[int, ...]) -> tuple[tuple[str, tuple[int, int]], ...]:
-    """The tensors of a safetensors file and where they lie in it; the header was checked when it became a recipe."""
+    """The tensors of a single file and where they lie in it; the header was checked when it became a recipe."""
+    if file.lower().endswith(gguf.ENDING):
+        tensors = gguf.read(Path(file)).tensors
+        return tuple((key, (one.start, one.start + one.bytes)) for key, one in tensors.items())
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         record = json.loads(stream.read(length))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine import places
 from engine.errors import WeftError, fail
 from nodes.families.files import ENDINGS, Component, Header, damaged, is_inside, read_header, read_json
+from nodes.families.gguf import header as gguf
 from nodes.families.single_file import configs as derived
 from nodes.families.single_file import tokenizers
 from nodes.families.single_file.configs import CONFIGS
@@ -129,13 +130,21 @@ class Part(Component):
         """The recipe's part: the id is the content of the file, of the configuration, and which part it is."""
         from nodes.types import Weights
 
+        file = self._checkpoint.file
+        if file.suffix.lower() == gguf.ENDING:
+            gguf.check(file, gguf.read(file))
         told = json.dumps(dict(self.config), sort_keys=True)
-        identity = f"{places.file_id(self._checkpoint.file)}:{told}:{self.folder.name}"
+        identity = f"{places.file_id(file)}:{told}:{self.folder.name}"
         return Weights(hashlib.blake2b(identity.encode(), digest_size=16).hexdigest(), component, str(self.folder))
 
     def holds(self, key: str) -> bool:
         """Is a tensor of the file one of this part's?"""
         return key.startswith(self.place.prefix)
+
+    @property
+    def packs(self) -> bool:
+        """Names and rows are all that is changed of UNets, DiTs, T5 and CLIP under transformers' names."""
+        return self.part != "vae" and self.place.layout != "openclip"
 
     def convert(self, module: Any, state: dict[str, torch.Tensor]) -> None:
         """Its tensors under the names of the module."""
@@ -164,9 +173,12 @@ def open_file(file: Path) -> Checkpoint:
             mend=f"get its safetensors version, or convert it once: `weft models convert {file}`",
             socket="model",
         )
-    if file.suffix not in ENDINGS:
+    if file.suffix.lower() not in ENDINGS:
         raise fail(
-            "model.format", f"{file.name} is no .safetensors file", mend="get its safetensors version", socket="model"
+            "model.format",
+            f"{file.name} is no .safetensors or .gguf file",
+            mend="get its safetensors version",
+            socket="model",
         )
     told = file.stat()
     beside = file.with_suffix("")
@@ -190,10 +202,14 @@ def _open(file: Path, size: int, mtime: int, beside: Path | None) -> Checkpoint:
         mend = f"put its configurations, as diffusers saves them, in a folder '{file.stem}' beside it"
         raise _unknown(file, "a UNet of a size that no published model has", mend)
     about = f"none of the models known here (its first tensor is '{next(iter(table), 'missing')}')"
+    if file.suffix.lower() == gguf.ENDING and (told := gguf.read(file).architecture):
+        about = f"a GGUF file of '{told[:40]}', none of the models known here"
     raise _unknown(file, about, "use its model folder as diffusers saves it")
 
 
 def _notes(file: Path) -> dict[str, str]:
+    if file.suffix.lower() == gguf.ENDING:
+        return {key: str(value) for key, value in gguf.read(file).notes.items() if isinstance(value, str)}
     with file.open("rb") as stream:
         raw = stream.read(int.from_bytes(stream.read(8), "little"))
     notes = json.loads(raw).get("__metadata__") or {}
@@ -202,6 +218,13 @@ def _notes(file: Path) -> dict[str, str]:
 
 def _read_numbers(file: Path, name: str) -> list[float]:
     """A small tensor's numbers, read without torch; empty when it is not there."""
+    if file.suffix.lower() == gguf.ENDING:
+        found = gguf.read(file).tensors.get(name)
+        if found is None:
+            return []
+        with file.open("rb") as stream:
+            stream.seek(found.start)
+            return _numbers(found.kind, stream.read(min(found.bytes, 2**16)))
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         entry = json.loads(stream.read(length)).get(name)
@@ -210,9 +233,13 @@ def _read_numbers(file: Path, name: str) -> list[float]:
         start, end = entry["data_offsets"]
         stream.seek(8 + length + start)
         raw = stream.read(min(end - start, 2**16))
-    if entry["dtype"] == "BF16":
+    return _numbers(entry["dtype"], raw)
+
+
+def _numbers(kind: str, raw: bytes) -> list[float]:
+    if kind == "BF16":
         return [struct.unpack("<f", b"\0\0" + raw[at : at + 2])[0] for at in range(0, len(raw) - 1, 2)]
-    letter = {"F32": "f", "F16": "e", "F64": "d"}.get(entry["dtype"])
+    letter = {"F32": "f", "F16": "e", "F64": "d"}.get(kind)
     return [] if letter is None else [float(one) for (one,) in struct.iter_unpack(f"<{letter}", raw)]
 
 

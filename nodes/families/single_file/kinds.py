@@ -173,6 +173,8 @@ def _encoders(table: Header, taken: bool) -> Iterator[Place]:
             continue
         if prefix + "encoder.block.0.layer.0.SelfAttention.q.weight" in table:
             yield Place(prefix, "diffusers", "t5")
+        elif prefix + "enc.blk.0.attn_q.weight" in table:
+            yield Place(prefix, "llama", "t5")
         elif prefix + "transformer.resblocks.0.attn.in_proj_weight" in table:
             width = table.get(prefix + "ln_final.weight", ("", (0,)))[1][0]
             yield Place(prefix, "openclip", "clip_h" if width == 1024 else "clip_g")

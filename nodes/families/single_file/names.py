@@ -8,7 +8,7 @@ stay mapped from the file. Tests hold both to diffusers, name by name and value 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,18 @@ _CLIP_G = {
     "ln_final.bias": "text_model.final_layer_norm.bias",
     "text_projection": "text_projection.weight",
 }
+# A T5 as llama.cpp names it.
+_T5 = {"token_embd.weight": "shared.weight", "enc.output_norm.weight": "encoder.final_layer_norm.weight"}
+_T5_LAYER = re.compile(r"^enc\.blk\.(\d+)\.(\w+)\.weight$")
+_IN_T5 = {
+    **{f"attn_{side}": f"0.SelfAttention.{side}" for side in "qkvo"},
+    "attn_rel_b": "0.SelfAttention.relative_attention_bias",
+    "attn_norm": "0.layer_norm",
+    "ffn_norm": "1.layer_norm",
+    "ffn_gate": "1.DenseReluDense.wi_0",
+    "ffn_up": "1.DenseReluDense.wi_1",
+    "ffn_down": "1.DenseReluDense.wo",
+}
 _LAYER = re.compile(r"^transformer\.resblocks\.(\d+)\.(.+)$")
 _IN_LAYER = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
 
@@ -57,7 +69,8 @@ _NOT_KEPT = (*SCALES, ".scale_input", ".input_scale", "scaled_fp8", ".comfy_quan
 def diffusers_names(layout: str, table: Header, config: Mapping[str, Any]) -> Header:
     """The header of a part under diffusers' names; tensors that diffusers does not keep are left out.
 
-    `layout`: `ldm` is a UNet of the first code, `openclip` its text encoder, `sd3` and `flux` the DiTs as published.
+    `layout`: `ldm` is a UNet of the first code, `openclip` its text encoder, `sd3` and `flux` the DiTs as published,
+    `llama` a T5 as llama.cpp names it.
     """
     table = {key: entry for key, entry in table.items() if not key.endswith(_NOT_KEPT)}
     if layout == "ldm":
@@ -65,6 +78,8 @@ def diffusers_names(layout: str, table: Header, config: Mapping[str, Any]) -> He
         return {name: entry for key, entry in table.items() if (name := _unet(key, step)) is not None}
     if layout == "openclip":
         return {name: entry for key, old in table.items() for name, entry in _clip_g(key, old)}
+    if layout == "llama":
+        return {name: entry for key, entry in table.items() if (name := _t5(key, table)) is not None}
     if layout in DITS:
         return {new: (table[old][0], cut.shape(table[old][1])) for new, old, cut in moves(layout, table)}
     return table
@@ -110,6 +125,17 @@ def _clip_g(key: str, entry: Entry) -> list[tuple[str, Entry]]:
         return [(f"{where}.self_{rest}", entry)]
     old = next((old for old in _IN_LAYER if rest.startswith(old)), None)
     return [] if old is None else [(f"{where}.{_IN_LAYER[old]}{rest.removeprefix(old)}", entry)]
+
+
+def _t5(key: str, table: Collection[str]) -> str | None:
+    """A tensor of llama.cpp's T5; without a gate the way up has another name."""
+    if key in _T5:
+        return _T5[key]
+    found = _T5_LAYER.match(key)
+    if found is None or found[2] not in _IN_T5:
+        return None
+    plain = found[2] == "ffn_up" and f"enc.blk.{found[1]}.ffn_gate.weight" not in table
+    return f"encoder.block.{found[1]}.layer.{'1.DenseReluDense.wi' if plain else _IN_T5[found[2]]}.weight"
 
 
 # --- DiTs ------------------------------------------------------------------------------------------------------------
@@ -288,6 +314,8 @@ def convert(
         )
     elif layout == "openclip":
         found = theirs.convert_open_clip_checkpoint(module, mine, prefix="")
+    elif layout == "llama":
+        found = {name: tensor for key, tensor in mine.items() if (name := _t5(key, mine)) is not None}
     elif layout in DITS:
         table = {key: ("", tuple(tensor.shape)) for key, tensor in mine.items()}
         found = {new: cut.of(mine[old]) for new, old, cut in moves(layout, table)}

@@ -45,11 +45,11 @@ def clip(file: Path, width: int, projection: int = 0, seed: int = 0) -> Path:
     return file
 
 
-def t5(file: Path, width: int = 32, dtype=torch.float32) -> Path:
+def t5(file: Path, width: int = 32, dtype=torch.float32, feed: int = 16) -> Path:
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(3)
-    config = T5Config(d_model=width, d_ff=16, d_kv=8, num_heads=2, num_layers=1, vocab_size=64, is_gated_act=True)
+    config = T5Config(d_model=width, d_ff=feed, d_kv=8, num_heads=2, num_layers=1, vocab_size=64, is_gated_act=True)
     config.feed_forward_proj = "gated-gelu"
     state = T5EncoderModel(config).state_dict()
     state.pop("encoder.embed_tokens.weight", None)
