@@ -12,7 +12,7 @@ import { Queue } from "../panels/queue/Queue";
 import { Workflows } from "../panels/workflows/Workflows";
 import { Inspector } from "../panels/Inspector";
 import { CullPanel, History, Models, Rooms, Steps, SweepPanel } from "../panels/Rooms";
-import { RunBar, progress } from "../panels/RunBar";
+import { RunBar } from "../panels/RunBar";
 import { commandById, COMMANDS, keysOf, toggleTheme } from "../panels/commands";
 import { copySelected, deleteSelected, pasteText } from "../panels/edit";
 import { menuForSelection, openMenu } from "../panels/menus";
@@ -27,6 +27,7 @@ import { IconButton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icons";
 import { Menu } from "../ui/Menu";
 import { t, type Text } from "../words";
+import { useTitle } from "./title";
 
 const Palette = lazy(() => import("../panels/Palette").then((room) => ({ default: room.Palette })));
 const CommandPalette = lazy(() => import("../panels/CommandPalette").then((room) => ({ default: room.CommandPalette })));
@@ -352,14 +353,4 @@ function useClipboard(): void {
       document.removeEventListener("paste", onPaste);
     };
   }, []);
-}
-
-/** The browser's own tab says how far the run is. */
-function useTitle(): void {
-  const title = useDocument((state) => documentOf(state).title);
-  const run = useRun((state) => state.run);
-  useEffect(() => {
-    const share = run.state === "running" ? `${Math.round(progress(run) * 100)}% · ` : "";
-    document.title = `${share}${title || "Weft"}`;
-  }, [title, run]);
 }

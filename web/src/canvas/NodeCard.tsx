@@ -92,7 +92,9 @@ export const NodeCard = memo(function NodeCard({ data, selected }: NodeProps<Car
             {baseName(json.type) === name || json.title ? null : <small>{name}</small>}
           </span>
         )}
-        <span className="figures">{figures(state, outlook, busy)}</span>
+        <span className="figures" title={memoryWords(state, outlook, busy)}>
+          {figures(state, outlook, busy)}
+        </span>
       </header>
       <Progress state={state} />
       {data.collapsed
@@ -191,6 +193,12 @@ function figures(state: NodeRun | undefined, outlook: Outlook | undefined, busy:
   if (!busy && outlook?.forecast === "run") return outlook.seconds === null ? "" : `≈ ${duration(outlook.seconds)}`;
   if (state?.seconds !== undefined) return duration(state.seconds);
   return "";
+}
+
+/** How much memory it will need, or took. */
+function memoryWords(state: NodeRun | undefined, outlook: Outlook | undefined, busy: boolean): string | undefined {
+  if (!busy && outlook?.forecast === "run") return outlook.memory ? t("about {bytes} of memory in use", { bytes: bytes(outlook.memory) }) : undefined;
+  return state?.peak ? t("peak {bytes}", { bytes: bytes(state.peak) }) : undefined;
 }
 
 const WORDS: Record<string, Text> = {

@@ -1,11 +1,12 @@
 import { countOf } from "../run/items";
-import { duration, forecastLine } from "../run/state";
+import { duration } from "../run/state";
 import { failed, interrupt, run } from "../state/actions";
 import { useRun } from "../state/run";
 import { openSheet } from "../state/sheets";
 import { useUi } from "../state/ui";
 import { Icon } from "../ui/icons";
 import { t, type Text } from "../words";
+import { Forecast } from "./forecast/Forecast";
 import { SharingChip } from "./sweep/Sharing";
 
 /** Run, what it will cost, how far it is, what waits. */
@@ -57,9 +58,7 @@ export function RunBar() {
           <Icon name="stop" /> {t("Stop")}
         </button>
       ) : null}
-      <p className="forecast" role="status" aria-live="polite" data-forecast>
-        {running ? runningLine(held) : plan ? forecastLine(plan) : t("planning…")}
-      </p>
+      <Forecast plan={plan} line={running ? runningLine(held) : undefined} />
       {problems ? (
         <button type="button" className="chip wrong" onClick={() => useUi.getState().togglePanel("problems")}>
           <Icon name="problems" size={14} /> {problems}

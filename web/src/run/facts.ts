@@ -10,12 +10,16 @@ export interface Fact {
 
 const FIRST = ["seed", "steps", "cfg", "guidance", "sampler", "scheduler", "denoise", "model", "lora", "width", "height"];
 
+/** Inputs that say what a file is called, not what is in the picture. */
+const NAMES = new Set(["name", "prefix", "folder", "title"]);
+
 /** Values typed into a graph, but for long texts and what is not set: those that people ask for come first. */
 export function factsOf(workflow: WorkflowJson): Fact[] {
   const found: Fact[] = [];
   for (const [node, json] of Object.entries(workflow.nodes)) {
     for (const [input, value] of Object.entries(json.inputs)) {
       if (value === null || value === "" || typeof value === "object") continue;
+      if (NAMES.has(input) && !json.type.includes("load")) continue;
       if (typeof value === "string" && (value.length > 60 || /\s\S+\s/.test(value))) continue;
       found.push({ to: `${node}.${input}`, name: input, value });
     }
@@ -29,7 +33,7 @@ export function textsOf(workflow: WorkflowJson): Fact[] {
   const found: Fact[] = [];
   for (const [node, json] of Object.entries(workflow.nodes)) {
     for (const [input, value] of Object.entries(json.inputs)) {
-      if (typeof value === "string" && value.trim() && (value.length > 60 || /\s\S+\s/.test(value))) found.push({ to: `${node}.${input}`, name: node, value });
+      if (typeof value === "string" && value.trim() && !NAMES.has(input) && (value.length > 60 || /\s\S+\s/.test(value))) found.push({ to: `${node}.${input}`, name: node, value });
     }
   }
   return found.sort((a, b) => String(b.value).length - String(a.value).length);

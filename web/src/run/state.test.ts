@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Plan, WireEvent } from "../protocol/types";
-import { forecastLine, outlooks, recalled, reduce, reduceQueue, START } from "./state";
+import { due, forecastLine, outlooks, recalled, reduce, reduceQueue, START } from "./state";
 
 const play = (events: WireEvent[], from = START) => events.reduce(reduce, from);
 const job = "j1";
@@ -112,4 +112,29 @@ test("a plan brings back the pictures of what was seen before, on an instance to
   const made = recalled(held, plan({ mask: [mask], image: [red] }));
   expect(made).toEqual({ decode: held.decode, other: [red], "hires/decode": [red], hires: [red] });
   expect(recalled(made, plan({ image: [{ ...red }] }))).toBe(made);
+});
+
+test("the line tells the memory that the largest step needs, and the list why each node runs", () => {
+  const plan: Plan = {
+    steps: [
+      { path: "load", node: "load.model", status: "light" },
+      { path: "prompt", node: "text.encode", status: "run", why: "text changed", seconds: 0.4, memory: 400e6 },
+      { path: "hires/sample", node: "denoise.sample", status: "run", why: "positive changed (from prompt)", seconds: 2, memory: 1.2e9 },
+      { path: "hires/decode", node: "vae.decode", status: "run", why: "latent changed", seconds: 1, memory: 900e6 },
+      { path: "grid", node: "image.grid", status: "maybe", waits_for: ["hires/decode"] },
+      { path: "picture", node: "image.load", status: "hit" },
+    ],
+    seconds: 3.4,
+    memory: 1.2e9,
+    problems: [],
+    lints: [],
+  };
+  expect(forecastLine(plan)).toBe("3 of 5 nodes, perhaps 1 more, ≈ 3.4 s, 1.2 GB");
+  const found = due(plan);
+  expect(found.run.map((item) => [item.node, item.outlook.why, item.outlook.seconds, item.outlook.memory])).toEqual([
+    ["prompt", "text changed", 0.4, 400e6],
+    ["hires", "positive changed (from prompt)", 3, 1.2e9],
+  ]);
+  expect(found.maybe.map((item) => item.node)).toEqual(["grid"]);
+  expect(found.cached).toBe(1);
 });

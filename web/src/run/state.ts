@@ -184,6 +184,8 @@ export interface Outlook {
   forecast: Forecast;
   why: string;
   seconds: number | null;
+  /** Bytes in use at most while it runs, as far as was ever measured. */
+  memory?: number;
   resumed?: number;
   steps?: number;
 }
@@ -203,6 +205,7 @@ const outlookOf = (step: PlanStep): Outlook => ({
   forecast: FORECASTS[step.status] ?? "unknown",
   why: step.why ?? "",
   seconds: step.seconds ?? null,
+  ...(step.memory ? { memory: step.memory } : {}),
   resumed: step.resumed,
   steps: step.steps,
 });
@@ -224,7 +227,8 @@ export function outlooks(plan: Plan): Record<string, Outlook> {
     else {
       const busier = WEIGHT.indexOf(here.forecast) > WEIGHT.indexOf(held.forecast) ? here : held;
       const seconds = here.forecast === "run" || held.forecast === "run" ? sum(held, here) : null;
-      found[top] = { ...busier, seconds };
+      const memory = Math.max(held.memory ?? 0, here.memory ?? 0);
+      found[top] = { ...busier, seconds, ...(memory ? { memory } : {}) };
     }
   }
   return found;
@@ -261,7 +265,20 @@ export function forecastLine(plan: Plan): string {
   const count = plural(real.length, "{run} of 1 node", "{run} of {n} nodes", { run: run.length });
   const unsure = maybe ? `, ${t("perhaps {n} more", { n: maybe })}` : "";
   const time = plan.seconds === null || plan.seconds === undefined ? "" : `, ≈ ${duration(plan.seconds)}`;
-  return `${count}${unsure}${time}`;
+  const memory = plan.memory ? `, ${bytes(plan.memory)}` : "";
+  return `${count}${unsure}${time}${memory}`;
+}
+
+export interface Due {
+  node: string;
+  outlook: Outlook;
+}
+
+/** What the line stands for: the outermost nodes that will run and those that may, in the plan's order, and how many rest. */
+export function due(plan: Plan): { run: Due[]; maybe: Due[]; cached: number } {
+  const all = Object.entries(outlooks(plan)).filter(([path]) => outer(path) === path);
+  const of = (forecast: Forecast): Due[] => all.filter(([, outlook]) => outlook.forecast === forecast).map(([node, outlook]) => ({ node, outlook }));
+  return { run: of("run"), maybe: of("maybe"), cached: of("cached").length };
 }
 
 export function duration(seconds: number): string {

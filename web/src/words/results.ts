@@ -28,6 +28,21 @@ export const results = {
   "The seed is {seed} now.": "Der Seed ist jetzt {seed}.",
   "The graph has that seed already.": "Der Graph hat diesen Seed schon.",
   "The picture is in the clipboard.": "Das Bild ist in der Zwischenablage.",
+  // the forecast
+  "What will run, and why": "Was laufen wird, und warum",
+  "depends on what comes before": "hängt von dem ab, was davor kommt",
+  "1 node is cached: nothing to do": "1 Knoten ist im Cache: nichts zu tun",
+  "{n} nodes are cached: nothing to do": "{n} Knoten sind im Cache: nichts zu tun",
+  "about {bytes} of memory in use": "etwa {bytes} Speicher belegt",
+  // problems
+  "The report is in the clipboard.": "Der Bericht ist in der Zwischenablage.",
+  "The browser did not let it into the clipboard.": "Der Browser ließ es nicht in die Zwischenablage.",
+  "In the way of a run": "Was einem Lauf im Weg steht",
+  "What the last run met": "Was dem letzten Lauf begegnete",
+  Advice: "Rat",
+  "Nothing is wrong.": "Nichts ist falsch.",
+  report: "Bericht",
+  "copy report": "Bericht kopieren",
   // the viewer
   Slider: "Schieber",
   "Side by side": "Nebeneinander",

@@ -13,7 +13,6 @@ const pages = Object.keys(sources).filter((name) => name.endsWith(".tsx"));
 const LATER = [
   "../panels/Inspector.tsx",
   "../panels/form/Form.tsx",
-  "../panels/problems/Problems.tsx",
   "../panels/queue/Queue.tsx",
   "../panels/workflows/Workflows.tsx",
   "../panels/painter/Painter.tsx",

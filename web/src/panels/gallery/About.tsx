@@ -64,7 +64,11 @@ export function About({ picture, onView, onDelete }: { picture: GalleryPicture; 
         <img src={blobUrl(picture.blob)} alt={picture.prompt || picture.title} className={picture.width < 256 ? "small" : ""} />
       </button>
       <p className="when">
-        {picture.width} × {picture.height} · {new Date(picture.at * 1000).toLocaleString(languageNow(), { dateStyle: "medium", timeStyle: "short" })}
+        <span>
+          {picture.width} × {picture.height} · {new Date(picture.at * 1000).toLocaleString(languageNow(), { dateStyle: "medium", timeStyle: "short" })}
+        </span>
+        <IconButton icon="download" label={t("Download (D)")} onClick={() => void download([made])} />
+        <IconButton icon="trash" label={t("Delete (Del)")} onClick={onDelete} />
       </p>
       <div className="row-of">
         <button type="button" className="main" onClick={() => void openGraph(picture.job, picture.item).then(leave)} title="G">
@@ -84,8 +88,6 @@ export function About({ picture, onView, onDelete }: { picture: GalleryPicture; 
         <button type="button" onClick={() => void inpaint(made)}>
           {t("Inpaint")}
         </button>
-        <IconButton icon="save" label={t("Download (D)")} onClick={() => void download([made])} />
-        <IconButton icon="trash" label={t("Delete (Del)")} onClick={onDelete} />
       </div>
       <MadeWith workflow={workflow} />
     </aside>

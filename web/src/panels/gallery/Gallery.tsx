@@ -24,6 +24,12 @@ const seenOf = (picture: GalleryPicture): Seen => ({
   item: picture.item,
 });
 
+/** The room for pictures, and how far down one is. */
+function areaOf(element: HTMLElement): { width: number; height: number; top: number } {
+  const { paddingLeft, paddingRight } = getComputedStyle(element);
+  return { width: element.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight), height: element.clientHeight, top: element.scrollTop };
+}
+
 /** Every picture that was made, by the day: found, looked at, compared, kept, thrown away, used again. */
 export function Gallery() {
   const [search, setSearch] = useState("");
@@ -52,7 +58,7 @@ export function Gallery() {
   useLayoutEffect(() => {
     const element = list.current;
     if (!element) return;
-    const measure = () => setArea({ width: element.clientWidth, height: element.clientHeight, top: element.scrollTop });
+    const measure = () => setArea(areaOf(element));
     measure();
     const watch = new ResizeObserver(measure);
     watch.observe(element);
@@ -180,7 +186,7 @@ export function Gallery() {
               {t("Compare")}
             </button>
             <IconButton icon="star" label={t("A favourite (F)")} onClick={star} />
-            <IconButton icon="save" label={t("Download (D)")} onClick={() => void download(picked.map(seenOf))} />
+            <IconButton icon="download" label={t("Download (D)")} onClick={() => void download(picked.map(seenOf))} />
             <IconButton icon="trash" label={t("Delete (Del)")} onClick={discard} />
             <IconButton icon="close" label={t("Choose none (Esc)")} onClick={() => setChosen(new Set())} />
           </span>
@@ -195,7 +201,7 @@ export function Gallery() {
         aria-multiselectable="true"
         aria-label={t("Pictures")}
         tabIndex={-1}
-        onScroll={(event) => setArea({ width: event.currentTarget.clientWidth, height: event.currentTarget.clientHeight, top: event.currentTarget.scrollTop })}
+        onScroll={(event) => setArea(areaOf(event.currentTarget))}
       >
         <div style={{ height, position: "relative" }} role="presentation">
           {shown.map((row) =>

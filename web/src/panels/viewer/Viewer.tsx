@@ -207,7 +207,7 @@ export function Viewer({ viewing }: { viewing: Viewing }) {
           ) : null}
           {picture.job ? <IconButton icon="form" label={t("What made it (I)")} pressed={info} onClick={toggleInfo} /> : null}
           {canCopy() ? <IconButton icon="copy" label={t("Copy the picture (Ctrl+C)")} onClick={() => void copy(picture)} /> : null}
-          <IconButton icon="save" label={t("Download (D)")} onClick={() => void download([picture])} />
+          <IconButton icon="download" label={t("Download (D)")} onClick={() => void download([picture])} />
           <a href={picture.url} target="_blank" rel="noreferrer" className="icon-button" aria-label={t("Open in a tab of its own")} title={t("Open in a tab of its own")}>
             ↗
           </a>

@@ -1,0 +1,9 @@
+import { expect, test } from "vitest";
+import { reportOf } from "./report";
+
+test("a report says what, where, what next and on which machine, then the trace", () => {
+  const problem = { code: "node.failed", message: "it broke", where: { path: "hires/decode", socket: "latent" }, mend: { text: "look at the trace", edits: [] }, report: "Traceback…\n" };
+  const server = { version: "1.2", numerics: { device: "cpu", dtype: "float32" } };
+  expect(reportOf(problem, server)).toBe("node.failed: it broke\nat hires/decode.latent\nnext step: look at the trace\nWeft 1.2, cpu, float32\n\nTraceback…\n");
+  expect(reportOf({ code: "x", message: "y" }, null)).toBe("x: y\n");
+});
