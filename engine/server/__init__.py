@@ -11,6 +11,7 @@
     library   workflows: the templates, and yours with their versions
     uploads   what comes in as a file: pictures checked before they are kept
     house     all of it together, from listening to shutdown
+    models    the shelf with its pictures and notes, and what workflows need of it
     gallery   every picture that was made, found by its graph
     routes    the API, one function a route; `openapi` describes it
     main      the process: port, token, browser

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from engine import shelf
 from engine.errors import fail
-from engine.server import uploads
-from engine.server.blobs import ENDINGS, SIZES, thumbnail_of
+from engine.server import models, uploads
+from engine.server.blobs import ENDINGS, SIZES
 from engine.server.house import House
 from engine.server.routing import asked, route
 from engine.server.shapes import (
     DeviceMemory,
     MemoryShape,
-    ModelRow,
     Opened,
     Resident,
     SavedWorkflow,
@@ -24,6 +21,7 @@ from engine.server.shapes import (
     Uploaded,
     WorkflowRow,
 )
+from engine.server.thumbs import small
 from engine.session import Session
 from engine.workflow import from_json, to_json
 
@@ -70,23 +68,8 @@ async def file(house: House, request: web.Request) -> web.FileResponse:
     if size is not None:
         if size not in SIZES:
             raise fail("server.request", f"there are no thumbnails of {size} pixels", mend=f"sizes: {SIZES}")
-        path, mime = await asyncio.to_thread(_small, house, path, size), "image/webp"
+        path, mime = await asyncio.to_thread(small, house, path, size), "image/webp"
     return web.FileResponse(path, headers={hdrs.CONTENT_TYPE: mime, hdrs.CACHE_CONTROL: "no-cache"})
-
-
-def _small(house: House, path: Path, size: int) -> Path:
-    stat = path.stat()
-    small = house.places.state / "thumbs" / _thumb_name(path, stat.st_mtime_ns, stat.st_size, size)
-    if not small.is_file():
-        thumbnail_of(path, small, size)
-    return small
-
-
-def _thumb_name(path: Path, changed: int, length: int, size: int) -> str:
-    import hashlib
-
-    text = f"{path}\0{changed}\0{length}\0{size}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @route("POST", "/api/open", Opened, file=True)
@@ -101,18 +84,20 @@ async def open_file(house: House, request: web.Request) -> Opened:
 
 @route("GET", "/api/workflows", list[WorkflowRow])
 async def list_workflows(house: House, request: web.Request) -> list[WorkflowRow]:
-    """Yours, newest first, then the templates."""
-    return await asyncio.to_thread(house.library_of(request).rows)
+    """Yours, newest first, then the templates; each with the models that it names."""
+    session = await house.session()
+    rows = await asyncio.to_thread(house.library_of(request).rows)
+    return await asyncio.to_thread(models.with_needs, rows, house.library_of(request), session)
 
 
-@route("GET", "/api/workflows/{name:.+}/thumbnail", "image/*")
+@route("GET", "/api/workflows/{name:.+}/thumbnail", "image/*", query={"size": int})
 async def thumbnail(house: House, request: web.Request) -> web.FileResponse:
-    """The picture of a workflow, small."""
+    """The picture of a workflow, small; with `size` 512 twice as large."""
     path = await asyncio.to_thread(house.library_of(request).picture, request.match_info["name"])
     if path is None:
         raise fail("server.missing", "the workflow has no picture", mend="save one beside it")
-    small = await asyncio.to_thread(_small, house, path, 256)
-    return web.FileResponse(small, headers={hdrs.CONTENT_TYPE: "image/webp", hdrs.CACHE_CONTROL: "no-cache"})
+    made = await asyncio.to_thread(small, house, path, 512 if asked(request, "size", int) == 512 else 256)
+    return web.FileResponse(made, headers={hdrs.CONTENT_TYPE: "image/webp", hdrs.CACHE_CONTROL: "no-cache"})
 
 
 @route("GET", "/api/workflows/{name:.+}", SavedWorkflow, query={"version": str})
@@ -140,24 +125,7 @@ async def delete_workflow(house: House, request: web.Request) -> list[WorkflowRo
     return await asyncio.to_thread(house.library_of(request).rows)
 
 
-# --- models and memory ---------------------------------------------------------------------------------------------
-
-
-@route("GET", "/api/models", dict[str, list[ModelRow]])
-async def models(house: House, request: web.Request) -> dict[str, list[ModelRow]]:
-    """Every model that is found, by kind, with its family and what it fits; parts of a whole stand with the whole."""
-    session = await house.session()
-    return await asyncio.to_thread(_models, session)
-
-
-def _models(session: Session) -> dict[str, list[ModelRow]]:
-    found = shelf.listing(session.engine.places, session.engine.registry)
-    return {kind: [_model(row) for row in rows] for kind, rows in found.items()}
-
-
-def _model(row: shelf.Row) -> ModelRow:
-    about = row.about
-    return ModelRow(row.name, row.bytes, about.family, about.what, about.fits, about.precision, about.problem)
+# --- memory ---------------------------------------------------------------------------------------------
 
 
 @route("GET", "/api/memory", MemoryShape)

@@ -37,6 +37,7 @@ class Library:
         """Nothing is made until the first workflow is saved."""
         self.folder = folder
         self.templates = templates
+        self._parsed: dict[Path, tuple[int, Workflow]] = {}  # with the time of the file it was read from
 
     def rows(self) -> list[WorkflowRow]:
         """Every workflow: yours, newest first, then the templates. A damaged one is listed by its name."""
@@ -57,12 +58,23 @@ class Library:
     def _row(self, path: Path, name: str, origin: Any) -> WorkflowRow:
         title, about = path.stem.replace("_", " "), ""
         try:
-            found = files.read(path)
+            found = self._read(path)
             title, about = found.title or title, found.about
         except WeftError as error:
             about = f"cannot be read: {error.problem.message}"
         thumbnail = f"/api/workflows/{name}/thumbnail" if self._picture(path) is not None else None
         return WorkflowRow(name, title, about, origin, path.stat().st_mtime, thumbnail)
+
+    def parsed(self, name: str) -> Workflow:
+        """A workflow as plain data; read once as long as its file stays the same."""
+        return self._read(self.path(name))
+
+    def _read(self, path: Path) -> Workflow:
+        changed = path.stat().st_mtime_ns
+        held = self._parsed.get(path)
+        if held is None or held[0] != changed:
+            held = self._parsed[path] = (changed, files.read(path))
+        return held[1]
 
     def read(self, name: str, version: str | None = None) -> tuple[Workflow, SavedWorkflow]:
         """A workflow, or one of its earlier versions."""

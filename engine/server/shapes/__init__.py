@@ -10,10 +10,11 @@ cannot hold (above 2**53 - 1) go as decimal strings.
 from __future__ import annotations
 
 from engine.events import State as JobState
-from engine.server.shapes.catalogue import ChoiceList, ModelRow, Nodes, PackShape
+from engine.server.shapes.catalogue import ChoiceList, ModelNotes, ModelRow, Nodes, PackShape
 from engine.server.shapes.job import Axis, Batch, Blob, ItemShape, Jobs, JobShape, OutputShape, Queue, Sweep
 from engine.server.shapes.library import (
     Endpoint,
+    NeedShape,
     Opened,
     ParameterShape,
     SavedWorkflow,
@@ -79,8 +80,10 @@ __all__ = [
     "Machine",
     "MemoryShape",
     "MendShape",
+    "ModelNotes",
     "ModelRow",
     "MoveRequest",
+    "NeedShape",
     "Nodes",
     "Opened",
     "OutputShape",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.server.shapes.plain import Json
@@ -47,3 +47,18 @@ class ModelRow:
     fits: str = ""
     precision: str = ""
     problem: str = ""
+    picture: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelNotes:
+    """What a model's file says of itself; `words` are those that call up what it learned, the most frequent first."""
+
+    kind: str
+    name: str
+    title: str = ""
+    author: str = ""
+    about: str = ""
+    licence: str = ""
+    base: str = ""
+    words: list[str] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine.server.shapes.plain import Json
@@ -25,6 +25,17 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class NeedShape:
+    """A model that a workflow names: of which kind, at which node, whether it is there, and how to get it if not."""
+
+    kind: str
+    name: str
+    node: str
+    there: bool
+    mend: str = ""
+
+
+@dataclass(frozen=True)
 class WorkflowRow:
     """A workflow that can be opened; templates have names such as `template:text_to_image`."""
 
@@ -34,6 +45,7 @@ class WorkflowRow:
     origin: Literal["yours", "template"]
     modified: float
     thumbnail: str | None = None
+    needs: list[NeedShape] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def test_what_the_server_replies_is_what_the_description_says(running, described
     running.client.save("one", work)
     job = running.client.wait(running.client.submit(work).id)
     assert job.problems and job.outputs and job.drawn
-    names = {"id": job.id, "name": "one", "workflow": "one", "hash": "0" * 32, "place": "input"}
+    names = {"id": job.id, "name": "one", "workflow": "one", "hash": "0" * 32, "place": "input", "kind": "loras"}
     bodies = {"/api/settings": {"settings": {"a": 1}}, "/api/run/{workflow}": {}, "/api/queue": {}}
     checked = set()
     for path, methods in described["paths"].items():
