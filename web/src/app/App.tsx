@@ -9,6 +9,7 @@ import { withSpots } from "../canvas/layout";
 import { Form } from "../panels/form/Form";
 import { Problems } from "../panels/problems/Problems";
 import { Queue } from "../panels/queue/Queue";
+import { Begin } from "../panels/workflows/Begin";
 import { Workflows } from "../panels/workflows/Workflows";
 import { Inspector } from "../panels/Inspector";
 import { CullPanel, History, Models, Rooms, Steps, SweepPanel } from "../panels/Rooms";
@@ -94,12 +95,7 @@ export function App() {
             <Selection />
           </Canvas>
         </ReactFlowProvider>
-        {empty && loaded ? (
-          <div className="hint">
-            <p>{t("An empty graph.")}</p>
-            <p>{t("Space or a double-click adds a node, Ctrl+O opens a template; a saved picture dropped here brings its workflow back.")}</p>
-          </div>
-        ) : null}
+        {empty && loaded ? <Begin /> : null}
         {menu ? <Menu label={menu.label} at={menu.at} rows={menu.rows} onClose={closeMenu} /> : null}
       </main>
       <Inspector />

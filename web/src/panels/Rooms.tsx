@@ -3,6 +3,7 @@ import { useUi } from "../state/ui";
 
 const Painter = lazy(() => import("./painter/Painter").then((room) => ({ default: room.Painter })));
 const Gallery = lazy(() => import("./gallery/Gallery").then((room) => ({ default: room.Gallery })));
+const Templates = lazy(() => import("./templates/Templates").then((room) => ({ default: room.Templates })));
 const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room.Sheet })));
 const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ default: room.FieldMenu })));
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
@@ -20,6 +21,7 @@ export function Rooms() {
   const painting = useUi((state) => state.painting);
   const sheet = useUi((state) => state.sheet);
   const gallery = useUi((state) => state.gallery);
+  const templates = useUi((state) => state.templates);
   const menu = useUi((state) => state.fieldMenu);
   const trail = useUi((state) => state.trail);
   const finding = useUi((state) => state.finding);
@@ -30,6 +32,7 @@ export function Rooms() {
       {finding ? <Find /> : null}
       {asking ? <Ask key={asking.label} asking={asking} /> : null}
       {sheet ? <Sheet /> : null}
+      {templates ? <Templates /> : null}
       {painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}
       {menu ? <FieldMenu ask={menu} /> : null}
       {trail ? <Trail key={`${trail.node}.${trail.input}`} ask={trail} /> : null}

@@ -7,6 +7,7 @@ import type {
   ItemsRequest,
   Job,
   JsonObject,
+  ModelNotes,
   ModelRow,
   Picture,
   Plan,
@@ -121,6 +122,7 @@ export const api = {
   save: (name: string, workflow: WorkflowJson) =>
     call<SavedWorkflow>("PUT", `/api/workflows/${name.split("/").map(path).join("/")}`, { workflow }),
   remove: (name: string) => call<unknown>("DELETE", `/api/workflows/${name.split("/").map(path).join("/")}`),
+  model: (kind: string, name: string) => call<ModelNotes>("GET", `/api/models/${path(kind)}/${name.split("/").map(path).join("/")}`),
   models: () => call<Record<string, ModelRow[]>>("GET", "/api/models"),
   memory: () => call<{ devices: DeviceMemory[] }>("GET", "/api/memory"),
 };

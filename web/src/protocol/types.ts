@@ -352,6 +352,7 @@ export interface ModelRow {
   fits?: string;
   precision?: string;
   problem?: string;
+  picture?: string | null;
 }
 
 export interface DeviceMemory {
@@ -363,6 +364,27 @@ export interface DeviceMemory {
   residents: { kind: string; name: string; bytes: number; in_use: boolean }[];
 }
 
+/** A model that a workflow names; `mend` is how to get it when it is not there. */
+export interface Need {
+  kind: string;
+  name: string;
+  node: string;
+  there: boolean;
+  mend?: string;
+}
+
+/** What a model's file says of itself. */
+export interface ModelNotes {
+  kind: string;
+  name: string;
+  title: string;
+  author: string;
+  about: string;
+  licence: string;
+  base: string;
+  words: string[];
+}
+
 export interface WorkflowRow {
   name: string;
   title?: string;
@@ -370,6 +392,7 @@ export interface WorkflowRow {
   origin: "yours" | "template";
   thumbnail?: string | null;
   modified?: number | string | null;
+  needs?: Need[];
 }
 
 /** An event of the diary, durable (with seq) or volatile. */

@@ -100,6 +100,8 @@ interface UiState {
   painting: Painting | null;
   /** The job with items whose sheet is open. */
   sheet: string | null;
+  /** The workflows to begin with, to choose from. */
+  templates: boolean;
   /** Every picture that was made, over the canvas. */
   gallery: boolean;
   fieldMenu: FieldMenu | null;
@@ -167,6 +169,7 @@ export const useUi = create<UiState>((set, get) => ({
   viewing: null,
   painting: null,
   sheet: null,
+  templates: false,
   gallery: false,
   fieldMenu: null,
   page: false,

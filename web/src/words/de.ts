@@ -137,8 +137,6 @@ export const de = {
   "Sweep": "Reihe",
   "Look at many seeds": "Viele Seeds ansehen",
   "Problems": "Probleme",
-  "An empty graph.": "Ein leerer Graph.",
-  "Space or a double-click adds a node, Ctrl+O opens a template; a saved picture dropped here brings its workflow back.": "Leertaste oder Doppelklick fügt einen Knoten hinzu, Ctrl+O öffnet eine Vorlage; ein gespeichertes Bild, hier abgelegt, bringt seinen Workflow zurück.",
   "Closed with unsaved changes.": "Mit nicht gespeicherten Änderungen geschlossen.",
   "open again": "wieder öffnen",
   "There is nothing to paste.": "Es gibt nichts einzufügen.",

@@ -14,7 +14,6 @@ const LATER = [
   "../panels/Inspector.tsx",
   "../panels/form/Form.tsx",
   "../panels/queue/Queue.tsx",
-  "../panels/workflows/Workflows.tsx",
   "../panels/painter/Painter.tsx",
   "../panels/sheet/Sheet.tsx",
   "../panels/sweep/CullPanel.tsx",

@@ -3,7 +3,11 @@ import { api } from "../../protocol/http";
 import type { WorkflowRow } from "../../protocol/types";
 import { failed, save } from "../../state/actions";
 import { documentOf, isDirty, tabOf, useDocument } from "../../state/document";
+import { useUi } from "../../state/ui";
 import { Empty, IconButton } from "../../ui/basics";
+import { Icon } from "../../ui/icons";
+import { t } from "../../words";
+import { inOrder } from "../templates/chapters";
 import { openWorkflow } from "./open";
 
 /** Yours and the templates: open, save, delete. */
@@ -14,18 +18,19 @@ export function Workflows() {
   const [name, setName] = useState(tab.name || (documentOf(useDocument.getState()).title ?? ""));
   const load = () => void api.workflows().then(setRows, failed);
   useEffect(load, []);
-  const shown = (rows ?? []).filter((row) => `${row.name} ${row.title ?? ""} ${row.about ?? ""}`.toLowerCase().includes(query.toLowerCase()));
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = (rows ?? []).filter((row) => words.every((word) => `${row.name} ${row.title ?? ""} ${row.about ?? ""}`.toLowerCase().includes(word)));
   const yours = shown.filter((row) => row.origin === "yours");
-  const templates = shown.filter((row) => row.origin === "template");
+  const templates = inOrder(shown.filter((row) => row.origin === "template"));
   const row = (item: WorkflowRow) => (
     <li key={item.name}>
-      <button type="button" className="item" onClick={() => void openWorkflow(item.name)}>
-        {item.thumbnail ? <img src={item.thumbnail} alt="" /> : null}
+      <button type="button" className="item" onClick={() => void openWorkflow(item.name)} title={item.about}>
+        {item.thumbnail ? <img src={item.thumbnail} alt="" loading="lazy" /> : null}
         <b>{item.title || item.name}</b>
         <span>{item.about}</span>
       </button>
       {item.origin === "yours" ? (
-        <IconButton icon="trash" label={`Delete ${item.name}`} onClick={() => void api.remove(item.name).then(load, failed)} />
+        <IconButton icon="trash" label={t("Delete {name}", { name: item.name })} onClick={() => void api.remove(item.name).then(load, failed)} />
       ) : null}
     </li>
   );
@@ -38,17 +43,20 @@ export function Workflows() {
           if (name.trim()) void save(name.trim()).then((done) => done && load());
         }}
       >
-        <input aria-label="Save as" placeholder="save this workflow as…" value={name} onChange={(event) => setName(event.target.value)} />
+        <input aria-label={t("Save as")} placeholder={t("save this workflow as…")} value={name} onChange={(event) => setName(event.target.value)} />
         <button type="submit" disabled={!name.trim()}>
-          Save
+          {t("Save")}
         </button>
       </form>
-      <input className="filter" type="search" aria-label="Search workflows" placeholder="search…" value={query} onChange={(event) => setQuery(event.target.value)} />
-      {isDirty(tab) ? <p className="note">This workflow has unsaved changes; they are kept in this browser.</p> : null}
-      <h3>Yours</h3>
-      {yours.length ? <ul className="rows">{yours.map(row)}</ul> : <Empty>{rows ? "Nothing saved yet: give the open workflow a name above." : "…"}</Empty>}
-      <h3>Templates</h3>
-      {templates.length ? <ul className="rows">{templates.map(row)}</ul> : <Empty>{rows ? "None is called that." : "…"}</Empty>}
+      {isDirty(tab) ? <p className="note">{t("This workflow has unsaved changes; they are kept in this browser.")}</p> : null}
+      <button type="button" className="wide browse" onClick={() => useUi.getState().set({ templates: true })}>
+        <Icon name="grid" size={14} /> {t("Browse with pictures")} <kbd>{t("Ctrl+O")}</kbd>
+      </button>
+      <input className="filter" type="search" aria-label={t("Search workflows")} placeholder={t("search…")} value={query} onChange={(event) => setQuery(event.target.value)} />
+      <h3>{t("Yours")}</h3>
+      {yours.length ? <ul className="rows">{yours.map(row)}</ul> : <Empty>{rows ? t("Nothing saved yet: give the open workflow a name above.") : "…"}</Empty>}
+      <h3>{t("Templates")}</h3>
+      {templates.length ? <ul className="rows">{templates.map(row)}</ul> : <Empty>{rows ? t("None is called that.") : "…"}</Empty>}
     </>
   );
 }
