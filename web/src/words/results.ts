@@ -2,6 +2,7 @@
 export const results = {
   // the gallery
   Gallery: "Galerie",
+  "The gallery: all pictures, large (G)": "Die Galerie: alle Bilder, groß (G)",
   "Search the pictures": "Bilder suchen",
   "{n} chosen": "{n} ausgewählt",
   "Download (D)": "Herunterladen (D)",
@@ -71,6 +72,19 @@ export const results = {
   "Copy the command": "Befehl kopieren",
   "The command is in the clipboard.": "Der Befehl ist in der Zwischenablage.",
   "None is called that.": "Keiner heißt so.",
+  // models
+  Folder: "Ordner",
+  "all folders": "alle Ordner",
+  Family: "Familie",
+  "all families": "alle Familien",
+  "Drag it onto the canvas, or onto a node that loads one": "Auf die Fläche ziehen oder auf einen Knoten, der eines lädt",
+  "Words that call it up": "Wörter, die es aufrufen",
+  "Copy the word": "Das Wort kopieren",
+  "“{word}” is in the clipboard.": "„{word}“ ist in der Zwischenablage.",
+  "Load it in the graph": "Im Graphen laden",
+  "Used by 1 workflow": "Von 1 Workflow benutzt",
+  "Used by {n} workflows": "Von {n} Workflows benutzt",
+  "Not here, but named": "Nicht da, aber genannt",
   // problems
   "The report is in the clipboard.": "Der Bericht ist in der Zwischenablage.",
   "The browser did not let it into the clipboard.": "Der Browser ließ es nicht in die Zwischenablage.",

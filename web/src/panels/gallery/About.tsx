@@ -71,7 +71,7 @@ export function About({ picture, onView, onDelete }: { picture: GalleryPicture; 
         <IconButton icon="trash" label={t("Delete (Del)")} onClick={onDelete} />
       </p>
       <div className="row-of">
-        <button type="button" className="main" onClick={() => void openGraph(picture.job, picture.item).then(leave)} title="G">
+        <button type="button" className="main" onClick={() => void openGraph(picture.job, picture.item).then(leave)} title="O">
           <Icon name="restore" size={14} /> {t("Open its graph")}
         </button>
         <button type="button" onClick={() => void reuseSeed(made)} title="S">

@@ -4,6 +4,7 @@ import { api, blobUrl } from "../../protocol/http";
 import type { Job, Picture, WorkflowJson } from "../../protocol/types";
 import { duration } from "../../run/state";
 import { failed, showJob } from "../../state/actions";
+import { carry } from "../../state/carried";
 import { isFavourite, useFavourites } from "../../state/favourites";
 import { useRun } from "../../state/run";
 import { openSheet } from "../../state/sheets";
@@ -88,6 +89,7 @@ export function History() {
       <div className="search">
         <input type="search" aria-label={t("Search the history")} placeholder={t("a prompt, a model, a value…")} value={query} onChange={(event) => setQuery(event.target.value)} />
         <IconButton icon="star" label={t("Favourites only")} pressed={starred} onClick={() => setStarred(!starred)} />
+        <IconButton icon="expand" label={t("The gallery: all pictures, large (G)")} onClick={() => useUi.getState().set({ gallery: true, sheet: null, panel: null })} />
       </div>
       {against ? (
         <p className="note">
@@ -139,8 +141,13 @@ function Result(props: {
     <article className="result">
       <div className={`gallery ${pictures.length > 1 ? "several" : ""}`}>
         {pictures.slice(0, many ? 6 : 24).map((picture, index) => (
-          <button type="button" key={picture.blob + String(index)} onClick={() => props.onView(index)} aria-label={t("Open picture {n} of {title}", { n: index + 1, title: job.title ?? t("the job") })}>
-            <img src={blobUrl(picture.blob, 256)} alt="" loading="lazy" />
+          <button
+            type="button"
+            key={picture.blob + String(index)}
+            draggable
+            onDragStart={(event) => carry(event, { kind: "picture", blob: picture.blob, job: job.id, item: many ? index : undefined, label: job.title ?? "" })}
+            onClick={() => props.onView(index)} aria-label={t("Open picture {n} of {title}", { n: index + 1, title: job.title ?? t("the job") })}>
+            <img src={blobUrl(picture.blob, 256)} alt="" loading="lazy" draggable={false} />
             {isFavourite(favourites, picture.blob) ? <span className="star">★</span> : null}
           </button>
         ))}

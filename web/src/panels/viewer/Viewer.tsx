@@ -129,6 +129,7 @@ export function Viewer({ viewing }: { viewing: Viewing }) {
       d: () => void download([picture]),
       f: () => picture.blob && toggleFavourite(picture.blob),
       g: () => picture.job && void openGraph(picture.job, picture.item),
+      o: () => picture.job && void openGraph(picture.job, picture.item),
       i: toggleInfo,
       m: paint,
       s: () => void reuseSeed(picture),
