@@ -4,7 +4,8 @@
     python docs/generate.py --check    say which are not what the code says, and end with 1
     python docs/generate.py --pictures first run the workflows with the model that ships, and keep what they make
 
-`docs/nodes/`, `cli.md`, `errors.md`, `events.md`, `classes.md`, `workflows.md`, and the drawn graphs in `docs/images/`.
+`docs/nodes/`, `cli.md`, `errors.md`, `events.md`, `classes.md`, `workflows.md`, the drawn graphs in `docs/images/`, and
+`web/openapi.json`, from which the editor's types are made.
 Everything comes from what the code itself declares: specs, docstrings, the parser, the table of codes, the workflows.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import dataclasses
 import functools
 import inspect
+import json
 import re
 import shutil
 import sys
@@ -743,6 +745,7 @@ def pages() -> dict[str, str]:
         "docs/nodes/README.md": index_page(chapters),
         "docs/nodes/types.md": types_page(registry),
         "docs/nodes/flow.md": flow_page(registry),
+        "web/openapi.json": openapi(),
     }
     for chapter, specs in chapters.items():
         found[f"docs/nodes/{chapter}.md"] = chapter_page(chapter, specs, registry)
@@ -751,6 +754,14 @@ def pages() -> dict[str, str]:
         made = picture.read_bytes() if picture.is_file() else b""
         found[f"docs/images/{name}.svg"] = draw.svg(flow, registry, made)
     return found
+
+
+def openapi() -> str:
+    """The API as the server describes it: what the editor's types are made from (`npm run types` in web/)."""
+    from engine.server.openapi import describe
+    from engine.server.routes import ROUTES
+
+    return json.dumps(describe(ROUTES, "1"), indent=1, ensure_ascii=False) + "\n"
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.client import Client
 from tests.nodes.conftest import make_sd1
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,8 +80,8 @@ def starter_weft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weft]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def launch(profile: Path) -> Any:
+    """A Chromium with nothing remembered; skips loudly where there is none."""
     chrome, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if not chrome or not driver:
         pytest.skip("NO BROWSER TESTS: install chromium and its driver (apt install chromium chromium-driver)")
@@ -92,11 +93,17 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = chrome
     here = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
-    for flag in (*FLAGS, here, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+    for flag in (*FLAGS, here, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     browser.set_script_timeout(90)  # a busy machine: a test fails for what it sees, not for waiting
+    return browser
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    browser = launch(tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.quit()
 
@@ -111,11 +118,8 @@ class Editor:
     def open(self, fresh: bool = True) -> None:
         if fresh:
             self.browser.get(f"{self.weft.url}/?token={TOKEN}")
-            self.script("sessionStorage.clear(); localStorage.clear()")
-            self.browser.get("about:blank")  # what the page keeps when it goes is kept before its storage is emptied
-            self.browser.execute_cdp_cmd(
-                "Storage.clearDataForOrigin", {"origin": self.weft.url, "storageTypes": "indexeddb,local_storage"}
-            )
+            self.wipe()
+            self.close_tabs()
         self.browser.get(f"{self.weft.url}/?token={TOKEN}")
         self.until(lambda: self.all("[data-node]"), "the workflow to appear")
         self.until(lambda: self.forecast() not in ("", "planning…"), "the first plan")
@@ -125,6 +129,20 @@ class Editor:
             "socket.onmessage = (m) => typeof m.data === 'string' && window.diary.push(JSON.parse(m.data))"
         )
         self.until(lambda: self.script("return window.diary.length"), "the test's own line to the server")
+
+    def wipe(self) -> None:
+        """Nothing is remembered in this browser any more; the page is left."""
+        self.script("sessionStorage.clear(); localStorage.clear()")
+        self.browser.get("about:blank")  # what the page keeps when it goes is kept before its storage is emptied
+        self.browser.execute_cdp_cmd(
+            "Storage.clearDataForOrigin", {"origin": self.weft.url, "storageTypes": "indexeddb,local_storage"}
+        )
+
+    def close_tabs(self) -> None:
+        """No tab is kept on the server any more."""
+        with Client(self.weft.url, TOKEN) as client:
+            for tab in client.tabs():
+                client.close_tab(tab.name)
 
     def script(self, text: str, *args: Any) -> Any:
         return self.browser.execute_script(text, *args)

@@ -23,7 +23,7 @@ from engine.server.shapes.library import (
     WorkflowRow,
 )
 from engine.server.shapes.machine import DeviceMemory, Health, Machine, MemoryShape, Resident, Settings, State
-from engine.server.shapes.plain import Json, Seeds
+from engine.server.shapes.plain import Flow, Json, Seeds, WorkflowFile
 from engine.server.shapes.plan import (
     AloneShape,
     Checked,
@@ -65,6 +65,7 @@ __all__ = [
     "Endpoint",
     "Failure",
     "FinishRequest",
+    "Flow",
     "Forecast",
     "Gallery",
     "GalleryPicture",
@@ -113,5 +114,6 @@ __all__ = [
     "TrailPoint",
     "TrailRequest",
     "Uploaded",
+    "WorkflowFile",
     "WorkflowRow",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from engine.server.shapes.plain import Json
 from engine.server.shapes.problem import ProblemShape
+from engine.server.shapes.spec import NodeSpecShape, TypeSpecShape
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class PackShape:
 class Nodes:
     """Every node, type and pack; `connect` says what may be wired to what (`fits`, `no`, `unknown`)."""
 
-    nodes: list[Json]
-    types: list[Json]
+    nodes: Annotated[list[Json], list[NodeSpecShape]]
+    types: Annotated[list[Json], list[TypeSpecShape]]
     packs: list[PackShape]
     connect: dict[str, dict[str, Literal["fits", "no", "unknown"]]]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.events import State as JobState
-from engine.server.shapes.plain import Json, Seeds
+from engine.server.shapes.plain import Flow, Json, Seeds
 from engine.server.shapes.problem import ProblemShape
 
 
@@ -107,11 +107,11 @@ class JobShape:
     epoch: str | None = None
     seq: int | None = None
     parameters: Json | None = None
-    workflow: Json | None = None
+    workflow: Flow | None = None
     counts: dict[str, int] | None = None
     items: list[ItemShape] | None = None
     sweep: Sweep | None = None
-    stop: Json | None = None
+    stop: dict[str, int] | None = None
     together: int | None = None
     of: str | None = None
     priority: int | None = None

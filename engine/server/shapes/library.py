@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.server.shapes.plain import Json
+from engine.server.shapes.plain import Flow, Json
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Uploaded:
 class Opened:
     """The workflow that was in a picture or file."""
 
-    workflow: Json
+    workflow: Flow
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class SavedWorkflow:
     """A workflow, as it stands; `versions` are the times of what it was before."""
 
     name: str
-    workflow: Json
+    workflow: Flow
     modified: float
     versions: list[str]
 

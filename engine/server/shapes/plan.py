@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from engine.server.shapes.job import Blob
 from engine.server.shapes.plain import Json, Seeds
@@ -39,7 +40,7 @@ class PlanStepShape:
 
     path: str
     node: str
-    status: str
+    status: Annotated[str, Literal["hit", "saved", "run", "maybe", "light", "failed", "blocked", "not needed"]]
     why: str = ""
     seconds: float | None = None
     steps: int = 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from engine.server.shapes.plain import Json
+from engine.server.shapes.spec import EditShape
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class MendShape:
     """The next step: in words, and as document commands."""
 
     text: str
-    edits: list[Json]
+    edits: Annotated[list[Json], list[EditShape]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ProblemShape:
 
     code: str
     message: str
-    severity: str
+    severity: Annotated[str, Literal["error", "lint"]]
     where: Place
     mend: MendShape | None = None
     report: str | None = None

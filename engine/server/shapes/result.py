@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.server.shapes.plain import Json
+from engine.server.shapes.plain import Flow, Json
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Trail:
 class GraphShape:
     """The exact workflow that made a result: every value and seed as it ran."""
 
-    workflow: Json
+    workflow: Flow
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
 """The description of the API is complete and true: made from the types that server and client speak."""
 
+import functools
 import json
 import re
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
+from engine.graph import flow_specs
+from engine.registry import load_registry
 from engine.server.codec import decode, encode
 from engine.server.openapi import describe
-from engine.server.routes import ROUTES
+from engine.server.routes import ROUTES, _nodes
 from engine.server.shapes import JobRequest, JobShape, Settings
+from engine.server.shapes.event import MESSAGES
 from tests.engine.flows import box
 from tests.engine.server.painted import document
 from tests.engine.server.test_door import Caller
@@ -44,40 +49,18 @@ def resolve(schema: Any, whole: Any) -> Any:
     return whole["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
+@functools.cache
+def validator(schema: str, components: str) -> Any:
+    return jsonschema_rs.Draft202012Validator({**json.loads(schema), "components": json.loads(components)})
+
+
 def fits(value: Any, schema: Any, whole: Any) -> bool:
-    """JSON Schema, as far as the description uses it."""
-    schema = resolve(schema, whole)
-    if "anyOf" in schema:
-        return any(fits(value, option, whole) for option in schema["anyOf"])
-    if "enum" in schema:
-        return value in schema["enum"]
-    match schema.get("type"):
-        case None:
-            return True
-        case "object":
-            known = schema.get("properties", {})
-            rest = schema.get("additionalProperties", True)
-            return (
-                isinstance(value, dict)
-                and set(schema.get("required", ())) <= set(value)
-                and all(
-                    fits(one, known[name], whole) if name in known else rest is not False and fits(one, rest, whole)
-                    for name, one in value.items()
-                )
-            )
-        case "array":
-            return isinstance(value, list) and all(fits(one, schema["items"], whole) for one in value)
-        case "string":
-            return isinstance(value, str)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "boolean":
-            return isinstance(value, bool)
-        case "null":
-            return value is None
-    raise AssertionError(schema)
+    return validator(json.dumps(schema), json.dumps(whole["components"])).is_valid(value)
+
+
+def problems(value: Any, schema: Any, whole: Any) -> list[str]:
+    found = validator(json.dumps(schema), json.dumps(whole["components"])).iter_errors(value)
+    return [f"{list(error.instance_path)}: {error.message[:200]}" for error in found]
 
 
 def test_what_the_server_replies_is_what_the_description_says(running, described):
@@ -105,10 +88,48 @@ def test_what_the_server_replies_is_what_the_description_says(running, described
             reply = operation["responses"].get(str(status), operation["responses"]["default"])
             if "application/json" in headers["Content-Type"]:
                 schema = reply.get("content", {}).get("application/json", {}).get("schema", {})
-                assert fits(json.loads(text), schema, described), (method, path, status, text[:300])
+                wrongs = problems(json.loads(text), schema, described)
+                assert not wrongs, (method, path, status, wrongs)
                 checked.add((path, status < 300))
     assert {("/api/jobs", True), ("/api/jobs/{id}", True), ("/api/state", True), ("/api/plan", True)} <= checked
     assert ("/api/jobs/{id}/move", False) in checked
+
+
+def test_every_node_and_type_that_ships_is_what_the_description_says(described):
+    registry = load_registry()
+    listed = json.loads(json.dumps(encode(_nodes(registry))))
+    assert len(listed["nodes"]) > 180 and len(listed["nodes"]) == len(registry.nodes) + len(flow_specs())
+    for part, shape in (("nodes", "NodeSpec"), ("types", "TypeSpec")):
+        for one in listed[part]:
+            wrongs = problems(one, {"$ref": f"#/components/schemas/{shape}"}, described)
+            assert not wrongs, (one.get("id") or one["name"], wrongs)
+
+
+def test_every_event_is_what_the_description_says_and_of_a_kind_that_it_names(running, described):
+    work = document(
+        {"s": box("paint.dots", seed="random"), "bad": box("toy.fail", thing={"from": "m.out"}), "m": box("toy.make")},
+        outputs={"o": "s", "b": "bad"},
+    )
+    start = running.client.state()
+    running.client.wait(running.client.submit(work).id)
+    many = running.client.submit(work, batch={"count": 2, "seed": "s.seed"})
+    running.client.wait(many.id)
+    running.client.save("one", work)
+    running.client.delete("one")
+    running.client.put_tab("main", {"n": 1})
+    running.client.settings({"a": 1})
+    running.client.forget(many.id)
+    running.client.queue(paused=False)
+    heard = []
+    for event in running.client.events(start.seq, start.epoch):
+        heard.append({key: value for key, value in event.items() if key != "image"})
+        if event["event"] == "queue_changed":
+            break
+    for event in heard:
+        assert problems(event, {"$ref": "#/components/schemas/Event"}, described) == [], event
+    kinds = {event["event"] for event in heard}
+    assert kinds <= set(MESSAGES)
+    assert {"hello", "item_finished", "step_failed", "step_pictures", "job_finished", "tab_changed"} <= kinds
 
 
 def wrong(schema: Any, whole: Any) -> list[Any]:

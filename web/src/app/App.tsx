@@ -6,6 +6,7 @@ import { api, ApiError } from "../protocol/http";
 import type { Spot } from "../protocol/types";
 import { Canvas } from "../canvas/Canvas";
 import { withSpots } from "../canvas/layout";
+import { Conflict } from "../panels/Conflict";
 import { Form } from "../panels/form/Form";
 import { Problems } from "../panels/problems/Problems";
 import { Queue } from "../panels/queue/Queue";
@@ -96,6 +97,7 @@ export function App() {
           </Canvas>
         </ReactFlowProvider>
         {empty && loaded ? <Begin /> : null}
+        <Conflict />
         {menu ? <Menu label={menu.label} at={menu.at} rows={menu.rows} onClose={closeMenu} /> : null}
       </main>
       <Inspector />

@@ -3,12 +3,15 @@
 import type { WorkflowJson } from "../protocol/types";
 import { begin } from "../document/history";
 import { useDocument, type Tab } from "../state/document";
+import { shareOf } from "../state/sharing";
 
 interface Kept {
   id: string;
   name: string;
   document: WorkflowJson;
   saved: WorkflowJson | null;
+  /** Which version of the server's it was made from, and whether the server has all of it. */
+  share?: { version: number; whole: boolean } | null;
 }
 
 interface Session {
@@ -62,7 +65,7 @@ function lastWords(name: string): Session | null {
 }
 
 /** The tabs that were open, or null. Nothing here may keep the editor from starting. */
-export async function recover(): Promise<{ tabs: Tab[]; active: string } | null> {
+export async function recover(): Promise<{ tabs: Tab[]; active: string; shares: Map<string, { version: number; whole: boolean }> } | null> {
   try {
     const { name, fresh } = windowName();
     // A database that another window is just removing may not answer at all: the editor does not wait for it.
@@ -78,7 +81,8 @@ export async function recover(): Promise<{ tabs: Tab[]; active: string } | null>
       const saved = kept.saved && JSON.stringify(kept.saved) === JSON.stringify(kept.document) ? kept.document : kept.saved;
       return { id: kept.id, name: kept.name, history: begin(kept.document), saved, trail: [] };
     });
-    return { tabs, active: session.active };
+    const shares = new Map(session.tabs.flatMap((kept) => (kept.share ? [[kept.id, kept.share] as const] : [])));
+    return { tabs, active: session.active, shares };
   } catch {
     return null;
   }
@@ -87,7 +91,7 @@ export async function recover(): Promise<{ tabs: Tab[]; active: string } | null>
 function current(): Session {
   const { tabs, active } = useDocument.getState();
   return {
-    tabs: tabs.map((tab) => ({ id: tab.id, name: tab.name, document: tab.history.document, saved: tab.saved })),
+    tabs: tabs.map((tab) => ({ id: tab.id, name: tab.name, document: tab.history.document, saved: tab.saved, share: shareOf(tab) })),
     active,
     time: Date.now(),
   };

@@ -7,6 +7,7 @@ import { connect, planSoon, watchDocument } from "../state/actions";
 import { specsNow } from "../state/catalogue";
 import { useDocument } from "../state/document";
 import { watchInputs } from "../state/inputs";
+import { join, share } from "../state/sharing";
 import { complain, recall, useUi } from "../state/ui";
 import { languageNow, speak, wantedLanguage } from "../words";
 import { App } from "./App";
@@ -39,8 +40,15 @@ async function start(wait = FIRST_WAIT): Promise<void> {
       return { ...tab, history: { ...tab.history, document }, saved: tab.saved === tab.history.document ? document : tab.saved };
     });
     useDocument.getState().restore(tabs, kept.active);
-  } else await openWorkflow(STARTER);
+  }
+  const newest = await join(kept?.shares);
+  if (!kept && newest) {
+    // Nothing is remembered here, but the server has what was open elsewhere.
+    const held = useDocument.getState();
+    held.restore(held.tabs.filter((tab) => tab.id !== held.active), newest);
+  } else if (!kept) await openWorkflow(STARTER);
   watchDocument();
+  share();
   watch();
   planSoon();
   // Fetched when nothing else is: the first Space opens at once.

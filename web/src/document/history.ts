@@ -13,6 +13,16 @@ const DEPTH = 500;
 
 export const begin = (document: WorkflowJson): History => ({ document, past: [], future: [] });
 
+/** Another document stands in its place, as one step that can be taken back. */
+export function replace(held: History, document: WorkflowJson): History {
+  if (held.document === document) return held;
+  const [from, to] = [held.document, document] as unknown as { [key: string]: unknown }[];
+  const names = [...new Set([...Object.keys(from ?? {}), ...Object.keys(to ?? {})])];
+  const puts = names.filter((name) => from?.[name] !== to?.[name]).map((name) => ({ path: [name], value: to?.[name] }));
+  const next = perform(held, { label: "Changes of another browser", puts });
+  return { ...next, document };
+}
+
 export function perform(history: History, command: Command): History {
   const { document, inverse } = apply(history.document, command);
   if (!inverse.puts.length) return history;

@@ -2,6 +2,7 @@
 
 import type {
   Catalogue,
+  InputAsSent,
   Fit,
   GraphJson,
   InputSpec,
@@ -25,11 +26,22 @@ export interface Specs {
 }
 
 export function index(catalogue: Catalogue): Specs {
+  const all = catalogue.nodes.map((spec): NodeSpec => ({ ...spec, inputs: spec.inputs.map(inputOf) }));
   return {
-    byId: new Map(catalogue.nodes.map((spec) => [spec.id, spec])),
+    byId: new Map(all.map((spec) => [spec.id, spec])),
     types: new Map(catalogue.types.map((type) => [type.name, type])),
     connect: catalogue.connect,
-    all: catalogue.nodes,
+    all,
+  };
+}
+
+const bound = (sent: number | string | undefined): number | undefined => (sent === undefined ? undefined : Number(sent));
+
+function inputOf({ widget, variants, ...input }: InputAsSent): InputSpec {
+  return {
+    ...input,
+    ...(widget ? { widget: { ...widget, low: bound(widget.low), high: bound(widget.high) } } : {}),
+    ...(variants ? { variants: variants.map((option) => ({ ...option, inputs: option.inputs.map(inputOf) })) } : {}),
   };
 }
 

@@ -12,8 +12,10 @@ import type {
   Picture,
   Plan,
   Problem,
+  ResultRef,
   SavedWorkflow,
   ServerState,
+  TabRow,
   TrailPoint,
   WorkflowJson,
   WorkflowRow,
@@ -29,12 +31,12 @@ export class ApiError extends Error {
   }
 }
 
-async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal, more: Record<string, string> = {}): Promise<T> {
   const form = body instanceof FormData;
   const response = await fetch(path, {
     method,
     credentials: "same-origin",
-    headers: body === undefined || form ? {} : { "Content-Type": "application/json" },
+    headers: body === undefined || form ? more : { "Content-Type": "application/json", ...more },
     body: body === undefined ? undefined : form ? body : JSON.stringify(body),
     signal,
   });
@@ -50,7 +52,7 @@ async function problemsOf(response: Response): Promise<Problem[]> {
   } catch {
     // not JSON: a proxy in between, or a server that is gone
   }
-  return [{ code: "http", message: `the server answered ${response.status} ${response.statusText}` }];
+  return [{ code: "http", message: `the server answered ${response.status} ${response.statusText}`, severity: "error", where: {} }];
 }
 
 const path = encodeURIComponent;
@@ -67,20 +69,13 @@ export interface RunOptions extends ItemsRequest {
   title?: string;
 }
 
-/** The graph of a job, of one of its items, or one that is sent along. */
-export interface ResultRef {
-  job?: string;
-  item?: number | null;
-  workflow?: WorkflowJson;
-}
-
-/** Every call the editor makes; `docs/http.md` describes the same paths for curl. */
+/** Every call the editor makes; `docs/server.md` describes the same paths for curl. */
 export const api = {
   setSettings: (settings: JsonObject) => call<unknown>("PUT", "/api/settings", { settings }),
   state: () => call<ServerState>("GET", "/api/state"),
   nodes: () => call<Catalogue>("GET", "/api/nodes"),
   choices: (node: string, input: string) =>
-    call<{ choices: (string | number)[] }>("GET", `/api/choices?node=${path(node)}&input=${path(input)}`),
+    call<{ choices: string[] }>("GET", `/api/choices?node=${path(node)}&input=${path(input)}`),
   plan: (workflow: WorkflowJson, targets?: string[], signal?: AbortSignal) =>
     call<Plan>("POST", "/api/plan", { workflow, ...(targets ? { targets } : {}) }, signal),
   submit: (workflow: WorkflowJson, options: RunOptions = {}) => call<Job>("POST", "/api/jobs", { workflow, ...options }),
@@ -114,15 +109,18 @@ export const api = {
   upload: (file: Blob, name: string, place = "input") =>
     call<{ name: string; width: number; height: number }>("POST", "/api/uploads", upload(file, name, { place })),
   open: (file: Blob, name: string) => call<{ workflow: WorkflowJson }>("POST", "/api/open", upload(file, name)),
-  workflows: () =>
-    call<WorkflowRow[] | { workflows: WorkflowRow[] }>("GET", "/api/workflows").then((rows) =>
-      Array.isArray(rows) ? rows : rows.workflows,
-    ),
+  workflows: () => call<WorkflowRow[]>("GET", "/api/workflows"),
   workflow: (name: string) => call<SavedWorkflow>("GET", `/api/workflows/${name.split("/").map(path).join("/")}`),
   save: (name: string, workflow: WorkflowJson) =>
     call<SavedWorkflow>("PUT", `/api/workflows/${name.split("/").map(path).join("/")}`, { workflow }),
   remove: (name: string) => call<unknown>("DELETE", `/api/workflows/${name.split("/").map(path).join("/")}`),
   model: (kind: string, name: string) => call<ModelNotes>("GET", `/api/models/${path(kind)}/${name.split("/").map(path).join("/")}`),
+  tabs: () => call<{ tabs: TabRow[] }>("GET", "/api/tabs"),
+  tab: (name: string) => call<TabRow>("GET", `/api/tabs/${path(name)}`),
+  /** Keep a tab as the version after `version` (0: a new one); 412 when another browser was quicker. */
+  putTab: (name: string, body: JsonObject, version: number) =>
+    call<TabRow>("PUT", `/api/tabs/${path(name)}`, { body }, undefined, { "If-Match": `"${version}"` }),
+  closeTab: (name: string) => call<unknown>("DELETE", `/api/tabs/${path(name)}`),
   models: () => call<Record<string, ModelRow[]>>("GET", "/api/models"),
   memory: () => call<{ devices: DeviceMemory[] }>("GET", "/api/memory"),
 };

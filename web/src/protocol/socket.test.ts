@@ -36,7 +36,7 @@ function world() {
 function listener() {
   const heard: string[] = [];
   const made: Listener = {
-    event: (event) => void heard.push(`${event.event} ${event.seq ?? "-"}`),
+    event: (event) => void heard.push(`${event.event} ${"seq" in event ? event.seq : "-"}`),
     preview: (preview) => void heard.push(`preview ${preview.path}`),
     snapshot: (epoch) => void heard.push(`snapshot ${epoch}`),
     connected: (yes) => void heard.push(yes ? "on" : "off"),

@@ -73,8 +73,7 @@ export class Socket {
     }
     const event = JSON.parse(data) as WireEvent;
     if (event.event === "hello") {
-      const epoch = String(event.epoch);
-      const seq = Number(event.seq ?? 0);
+      const { epoch, seq } = event;
       const fresh = event.mode === "snapshot" || epoch !== this.epoch;
       this.epoch = epoch;
       if (fresh) this.seq = seq;
@@ -82,7 +81,7 @@ export class Socket {
       if (fresh) this.listener.snapshot(epoch, seq);
       return;
     }
-    if (event.seq !== undefined) {
+    if ("seq" in event) {
       if (event.seq <= this.seq) return; // seen before the line broke
       this.seq = event.seq;
     }

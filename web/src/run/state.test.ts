@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
-import type { Plan, WireEvent } from "../protocol/types";
+import { type Part, told } from "../protocol/told";
+import type { Plan, PlanStep } from "../protocol/types";
 import { due, forecastLine, outlooks, recalled, reduce, reduceQueue, START } from "./state";
 
-const play = (events: WireEvent[], from = START) => events.reduce(reduce, from);
+const play = (events: Part[], from = START) => events.map(told).reduce(reduce, from);
 const job = "j1";
 
 test("a run shows each node's phase, seconds and pictures, and only of the job that runs", () => {
@@ -22,7 +23,7 @@ test("a run shows each node's phase, seconds and pictures, and only of the job t
     [
       { event: "step_finished", job, path: "sample", seconds: 2.5, peak: 100 },
       { event: "step_pictures", job, path: "sample", output: "image", pictures: [{ blob: "abc", width: 8, height: 8 }] },
-      { event: "job_finished", job, state: "succeeded", seconds: 3 },
+      { event: "job_finished", job, state: "succeeded", seconds: 3, problems: [] },
     ],
     state,
   );
@@ -63,17 +64,24 @@ test("a cancelled job leaves no node running", () => {
 });
 
 test("the queue follows the events, and is fetched again when its order changed or a job is unknown", () => {
-  const queued = reduceQueue([], { event: "job_queued", job, title: "One" });
-  expect(queued).toEqual([{ id: job, state: "queued", title: "One" }]);
-  expect(reduceQueue(queued ?? [], { event: "job_finished", job, state: "failed" })?.[0]?.state).toBe("failed");
-  expect(reduceQueue(queued ?? [], { event: "queue_changed" })).toBeNull();
-  expect(reduceQueue([], { event: "job_started", job: "never seen" })).toBeNull();
+  const queued = reduceQueue([], told({ event: "job_queued", job, title: "One" }));
+  expect(queued).toMatchObject([{ id: job, state: "queued", title: "One" }]);
+  expect(reduceQueue(queued ?? [], told({ event: "job_finished", job, state: "failed" }))?.[0]?.state).toBe("failed");
+  expect(reduceQueue(queued ?? [], told({ event: "queue_changed" }))).toBeNull();
+  expect(reduceQueue([], told({ event: "job_started", job: "never seen" }))).toBeNull();
 });
 
-const plan = (steps: Plan["steps"], seconds: number | null = 4): Plan => ({ steps, seconds, problems: [], lints: [] });
+type Row = Pick<PlanStep, "path" | "node" | "status"> & Partial<PlanStep>;
+const plan = (rows: Row[], seconds = 4): Plan => ({
+  steps: rows.map((row) => ({ why: "", steps: 0, resumed: 0, waits_for: [], pictures: {}, ...row })),
+  seconds,
+  problems: [],
+  lints: [],
+  drawn: {},
+});
 
 test("the run bar counts nodes that compute, not bookkeeping, and says when nothing is to do", () => {
-  const steps = [
+  const steps: Row[] = [
     { path: "load", node: "load.model", status: "light" },
     { path: "prompt", node: "text.encode", status: "hit" },
     { path: "sample", node: "denoise.sample", status: "run", seconds: 3 },
@@ -82,7 +90,7 @@ test("the run bar counts nodes that compute, not bookkeeping, and says when noth
   expect(forecastLine(plan(steps))).toBe("1 of 3 nodes, perhaps 1 more, ≈ 4.0 s");
   expect(forecastLine(plan(steps.slice(0, 2), 0))).toBe("everything is up to date");
   expect(forecastLine({ ...plan(steps), seconds: undefined })).toBe("1 of 3 nodes, perhaps 1 more");
-  expect(forecastLine({ ...plan(steps), problems: [{ code: "graph.type", message: "" }] })).toBe("1 problem");
+  expect(forecastLine({ ...plan(steps), problems: [{ code: "graph.type", message: "", severity: "error", where: {} }] })).toBe("1 problem");
 });
 
 test("an instance is as busy as the busiest step inside, for the sum of their seconds", () => {
@@ -105,18 +113,19 @@ test("an instance is as busy as the busiest step inside, for the sum of their se
 });
 
 test("a plan brings back the pictures of what was seen before, on an instance too, and keeps what it has nothing newer for", () => {
-  const red = { blob: "r", width: 8, height: 8 };
-  const mask = { blob: "m", width: 8, height: 8 };
+  const red = { blob: "r", width: 8, height: 8, mime: "image/png" };
+  const mask = { blob: "m", width: 8, height: 8, mime: "image/png" };
   const held = { decode: [{ blob: "old", width: 8, height: 8 }], other: [red] };
-  const plan = (pictures: Record<string, (typeof red)[]>): Plan => ({ steps: [{ path: "decode", node: "d", status: "run" }, { path: "hires/decode", node: "d", status: "hit", pictures }], problems: [], lints: [] });
-  const made = recalled(held, plan({ mask: [mask], image: [red] }));
+  const seen = (pictures: PlanStep["pictures"]): Plan => plan([{ path: "decode", node: "d", status: "run" }, { path: "hires/decode", node: "d", status: "hit", pictures }]);
+  const made = recalled(held, seen({ mask: [mask], image: [red] }));
   expect(made).toEqual({ decode: held.decode, other: [red], "hires/decode": [red], hires: [red] });
-  expect(recalled(made, plan({ image: [{ ...red }] }))).toBe(made);
+  expect(recalled(made, seen({ image: [{ ...red }] }))).toBe(made);
 });
 
 test("the line tells the memory that the largest step needs, and the list why each node runs", () => {
-  const plan: Plan = {
-    steps: [
+  const made: Plan = {
+    ...plan(
+      [
       { path: "load", node: "load.model", status: "light" },
       { path: "prompt", node: "text.encode", status: "run", why: "text changed", seconds: 0.4, memory: 400e6 },
       { path: "hires/sample", node: "denoise.sample", status: "run", why: "positive changed (from prompt)", seconds: 2, memory: 1.2e9 },
@@ -124,13 +133,12 @@ test("the line tells the memory that the largest step needs, and the list why ea
       { path: "grid", node: "image.grid", status: "maybe", waits_for: ["hires/decode"] },
       { path: "picture", node: "image.load", status: "hit" },
     ],
-    seconds: 3.4,
+      3.4,
+    ),
     memory: 1.2e9,
-    problems: [],
-    lints: [],
   };
-  expect(forecastLine(plan)).toBe("3 of 5 nodes, perhaps 1 more, ≈ 3.4 s, 1.2 GB");
-  const found = due(plan);
+  expect(forecastLine(made)).toBe("3 of 5 nodes, perhaps 1 more, ≈ 3.4 s, 1.2 GB");
+  const found = due(made);
   expect(found.run.map((item) => [item.node, item.outlook.why, item.outlook.seconds, item.outlook.memory])).toEqual([
     ["prompt", "text changed", 0.4, 400e6],
     ["hires", "positive changed (from prompt)", 3, 1.2e9],

@@ -1,7 +1,7 @@
 /** The run as the editor shows it: a pure function of the plan and the diary's events. */
 
 import { plural, t } from "../words";
-import type { Job, JobState, Picture, Plan, PlanStep, Problem, WireEvent } from "../protocol/types";
+import type { EventOf, Job, JobState, Picture, Plan, PlanStep, Problem, WireEvent } from "../protocol/types";
 
 export type Phase = "idle" | "waiting" | "running" | "done" | "hit" | "failed" | "blocked" | "cancelled";
 
@@ -63,23 +63,23 @@ export function outer(path: string): string {
 }
 
 export function reduce(state: RunState, event: WireEvent): RunState {
-  if (!event.job) return state;
+  if (!("job" in event)) return state;
   if (event.event === "job_started") {
-    return { ...START, pictures: state.pictures, job: event.job, state: "running", drawn: (event.drawn as RunState["drawn"] | undefined) ?? {} };
+    return { ...START, pictures: state.pictures, job: event.job, state: "running", drawn: event.drawn };
   }
-  if (event.event === "step_pictures" && event.path) {
-    const pictures = event.pictures as Picture[];
+  if (event.event === "step_pictures") {
+    const pictures: Picture[] = event.pictures;
     const held = state.shown[event.path];
     // A node with several picture outputs shows its first; a mask is not what one looks for.
     if (!pictures.length || (held !== undefined && held !== event.output && held !== "mask")) return state;
     const changed = { ...state.pictures, [event.path]: pictures };
     if (outer(event.path) !== event.path) changed[outer(event.path)] = pictures;
-    return { ...state, pictures: changed, shown: { ...state.shown, [event.path]: String(event.output) } };
+    return { ...state, pictures: changed, shown: { ...state.shown, [event.path]: event.output } };
   }
   if (event.job !== state.job) return state;
-  const path = event.path;
+  const path = "path" in event ? event.path : null;
   const step = (change: Partial<NodeRun>): RunState => {
-    if (!path) return state;
+    if (path === null) return state;
     const held = state.nodes[path] ?? FRESH;
     const nodes = { ...state.nodes, [path]: { ...held, ...change } };
     const top = outer(path);
@@ -100,39 +100,28 @@ export function reduce(state: RunState, event: WireEvent): RunState {
     case "planned":
       return {
         ...state,
-        planned: {
-          hit: Number(event.hit),
-          run: Number(event.run),
-          maybe: Number(event.maybe),
-          seconds: (event.seconds as number | null | undefined) ?? null,
-        },
+        planned: { hit: event.hit, run: event.run, maybe: event.maybe, seconds: event.seconds },
       };
     case "step_started": {
-      const steps = Number(event.steps ?? 0);
-      const next = step({ phase: "running", done: Number(event.resumed ?? 0), total: steps, problem: undefined });
+      const next = step({ phase: "running", done: event.resumed, total: event.steps, problem: undefined });
       return { ...next, startedSteps: state.startedSteps + 1 };
     }
     case "step_progress":
-      return step({
-        done: Number(event.done),
-        total: Number(event.total),
-        left: event.left as number | null | undefined,
-        text: event.text as string | undefined,
-      });
+      return step({ done: event.done, total: event.total, left: event.left, text: event.text });
     case "step_finished": {
-      const next = step({ phase: "done", seconds: Number(event.seconds), peak: event.peak as number | null | undefined });
+      const next = step({ phase: "done", seconds: event.seconds, peak: event.peak });
       return { ...next, finishedSteps: state.finishedSteps + 1 };
     }
     case "step_hit":
       return step({ phase: "hit" });
     case "already_saved":
     case "saved": {
-      const files = (event.files as string[] | undefined) ?? [];
+      const { files } = event;
       const next = step({ files, ...(event.event === "already_saved" ? { phase: "hit" as const } : {}) });
       return { ...next, files: [...state.files, ...files] };
     }
     case "step_failed":
-      return step({ phase: "failed", problem: event.problem as Problem });
+      return step({ phase: "failed", problem: event.problem });
     case "step_blocked":
       return step({ phase: "blocked" });
     case "step_cancelled":
@@ -147,9 +136,9 @@ export function reduce(state: RunState, event: WireEvent): RunState {
       return {
         ...state,
         nodes,
-        state: event.state as JobState,
-        seconds: Number(event.seconds),
-        problems: (event.problems as Problem[] | undefined) ?? [],
+        state: event.state,
+        seconds: event.seconds,
+        problems: event.problems,
       };
     }
     default:
@@ -157,20 +146,33 @@ export function reduce(state: RunState, event: WireEvent): RunState {
   }
 }
 
+/** A job of which nothing is known but that it waits. */
+const waiting = (event: EventOf<"job_queued">): Job => ({
+  id: event.job,
+  state: "queued",
+  title: event.title,
+  created: event.created,
+  problems: [],
+  outputs: {},
+  values: {},
+  files: [],
+  drawn: {},
+  pictures: {},
+  fraction: 0,
+  ...(event.items ? { counts: { queued: event.items } } : {}),
+});
+
 /** The queue after an event; `null` when the list has to be fetched again. */
 export function reduceQueue(jobs: Job[], event: WireEvent): Job[] | null {
-  const change = (patch: Partial<Job>): Job[] | null =>
-    jobs.some((job) => job.id === event.job)
-      ? jobs.map((job) => (job.id === event.job ? { ...job, ...patch } : job))
-      : null;
+  const change = (id: string, patch: Partial<Job>): Job[] | null =>
+    jobs.some((job) => job.id === id) ? jobs.map((job) => (job.id === id ? { ...job, ...patch } : job)) : null;
   switch (event.event) {
     case "job_queued":
-      if (!event.job || jobs.some((job) => job.id === event.job)) return jobs;
-      return [...jobs, { id: event.job, state: "queued", title: String(event.title ?? ""), ...(event.items ? { counts: { queued: Number(event.items) } } : {}) }];
+      return jobs.some((job) => job.id === event.job) ? jobs : [...jobs, waiting(event)];
     case "job_started":
-      return change({ state: "running", drawn: event.drawn as Job["drawn"] });
+      return change(event.job, { state: "running", drawn: event.drawn });
     case "job_finished":
-      return change({ state: event.state as JobState });
+      return change(event.job, { state: event.state });
     case "queue_changed":
       return null;
     default:

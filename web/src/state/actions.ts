@@ -12,6 +12,7 @@ import { specsNow, useCatalogue } from "./catalogue";
 import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
 import { takeFavourites } from "./favourites";
 import { sentFrom, useRun } from "./run";
+import { hearTab, join, sendAll } from "./sharing";
 import { openSheet, useSheets } from "./sheets";
 import { complain, say, useUi } from "./ui";
 
@@ -47,7 +48,7 @@ async function planNow(): Promise<void> {
     if (useUi.getState().live && edited) void runLive(plan);
   } catch (error) {
     if (error instanceof ApiError && asked === mine) {
-      useRun.getState().setPlan({ steps: [], seconds: null, problems: error.problems, lints: [] });
+      useRun.getState().setPlan({ steps: [], problems: error.problems, lints: [], drawn: {} });
     } // anything else: the line is down, the socket says so
   }
 }
@@ -173,16 +174,21 @@ export async function connect(): Promise<void> {
     event: (event) => {
       const again = useRun.getState().take(event);
       useSheets.getState().take(event);
+      hearTab(event);
       if (event.event === "settings_changed") takeFavourites(event.settings as JsonObject);
       if (again) void refreshQueue();
-      if (event.event === "job_finished" || event.event === "files_changed") planSoon();
+      if (event.event === "nodes_changed") void api.nodes().then((catalogue) => useCatalogue.getState().load(catalogue), failed);
+      if (event.event === "job_finished" || event.event === "nodes_changed") planSoon();
     },
     preview: (preview) => useRun.getState().preview(preview),
     snapshot: () => void catchUp(),
     connected: (yes) => {
       const was = useRun.getState().connected;
       useRun.getState().setConnected(yes);
-      if (yes && !was) planSoon();
+      if (yes && !was) {
+        planSoon();
+        void sendAll();
+      }
     },
   });
   socket.start(state.epoch, state.seq);
@@ -190,6 +196,7 @@ export async function connect(): Promise<void> {
 
 /** The server is a new one, or we were away for too long: what is on the page may be old. */
 async function catchUp(): Promise<void> {
+  void join().then(sendAll);
   try {
     const state = await api.state();
     useRun.getState().setServer(state);

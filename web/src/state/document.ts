@@ -28,6 +28,8 @@ interface DocumentState {
   redo(): void;
   open(document: WorkflowJson, name: string): void;
   restore(tabs: Tab[], active: string): void;
+  /** A tab as it is elsewhere: in the place of the one with its id, or behind the others. */
+  put(tab: Tab): void;
   activate(id: string): void;
   close(id: string): void;
   markSaved(name: string): void;
@@ -36,7 +38,7 @@ interface DocumentState {
 }
 
 let made = 0;
-const newId = (): string => `${Date.now().toString(36)}${(made++).toString(36)}`;
+export const newId = (): string => `${Date.now().toString(36)}${(made++).toString(36)}`;
 const newTab = (document: WorkflowJson, name: string): Tab => ({
   id: newId(),
   name,
@@ -73,6 +75,12 @@ export const useDocument = create<DocumentState>((set, get) => {
       });
     },
     restore: (tabs, active) => set({ tabs, active }),
+    put: (tab) =>
+      set((state) => {
+        const known = state.tabs.some((held) => held.id === tab.id);
+        const shown = { ...tab, trail: standing(tab.history.document, tab.trail) };
+        return { tabs: known ? state.tabs.map((held) => (held.id === tab.id ? shown : held)) : [...state.tabs, shown] };
+      }),
     activate: (active) => set({ active }),
     close: (id) => {
       const { tabs, active } = get();

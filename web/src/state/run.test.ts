@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
+import { told } from "../protocol/told";
 import { sentFrom, useRun } from "./run";
 
 const held = () => useRun.getState();
@@ -8,10 +9,10 @@ beforeEach(() => held().show("one", ["one", "two"]));
 
 test("what a job tells stands in the workflow that sent it, whichever is on screen", () => {
   sentFrom("job", "one");
-  held().take({ event: "job_started", job: "job" });
+  held().take(told({ event: "job_started", job: "job" }));
   held().show("two", ["one", "two"]);
-  held().take({ event: "step_started", job: "job", path: "decode", steps: 1 });
-  held().take({ event: "step_pictures", job: "job", path: "decode", output: "image", pictures: picture });
+  held().take(told({ event: "step_started", job: "job", path: "decode", steps: 1 }));
+  held().take(told({ event: "step_pictures", job: "job", path: "decode", output: "image", pictures: picture }));
   expect(held().run.nodes).toEqual({});
   expect(held().run.pictures).toEqual({});
   held().show("one", ["one", "two"]);
@@ -20,7 +21,7 @@ test("what a job tells stands in the workflow that sent it, whichever is on scre
 });
 
 test("a job of somebody else is followed on the workflow that is on screen, and a closed tab's run is forgotten", () => {
-  held().take({ event: "job_started", job: "stranger" });
+  held().take(told({ event: "job_started", job: "stranger" }));
   expect(held().run.job).toBe("stranger");
   held().show("two", ["two"]);
   expect(held().run.job).not.toBe("stranger");

@@ -84,15 +84,15 @@ export const useRun = create<RunStore>((set, get) => ({
     }),
   take: (event) => {
     const state = get();
-    const away = elsewhere(event.job);
+    const away = elsewhere("job" in event ? event.job : undefined);
     if (away) set({ others: { ...state.others, [away]: reduce(state.others[away] ?? START, event) } });
     const run = away ? state.run : reduce(state.run, event);
     const queue = reduceQueue(state.queue, event);
     const patch: Partial<RunStore> = {};
     if (run !== state.run) patch.run = run;
     if (queue && queue !== state.queue) patch.queue = queue;
-    if (!away && event.job === run.job && OVER.has(event.event)) {
-      const over = event.event === "step_finished" ? [String(event.path)] : Object.keys(state.previews);
+    if (!away && "job" in event && event.job === run.job && OVER.has(event.event)) {
+      const over = event.event === "step_finished" ? [event.path] : Object.keys(state.previews);
       patch.previews = Object.fromEntries(Object.entries(state.previews).filter(([path]) => !over.includes(path)));
       for (const path of over) {
         const held = state.previews[path];

@@ -51,33 +51,25 @@ export const useSheets = create<SheetsStore>((set, get) => ({
   chooseOnly: (indices) => set({ chosen: new Set(indices) }),
   take: (event) => {
     const { job } = get();
-    if (!job || event.job !== job.id) return;
+    if (!job || !("job" in event) || event.job !== job.id) return;
     const change = (index: number, patch: Partial<Item>) =>
       set((state) =>
         state.job?.items ? { job: { ...state.job, items: state.job.items.map((item) => (item.index === index ? { ...item, ...patch } : item)) } } : state,
       );
-    const index = Number(event.item ?? event.index);
     switch (event.event) {
       case "job_started":
         return set({ job: { ...job, state: "running" } });
       case "item_started":
-        return change(index, { state: "running" });
+        return change(event.item, { state: "running" });
       case "step_progress": {
-        const [done, total] = [Number(event.done), Number(event.total)];
-        if (total) change(index, { fraction: done / total });
+        const { item, done, total } = event;
+        if (total && item !== undefined) change(item, { fraction: done / total });
         return;
       }
       case "item_finished":
-        return change(index, {
-          state: event.state as Item["state"],
-          outputs: (event.outputs as Item["outputs"] | undefined) ?? [],
-          error: event.error as Item["error"],
-          values: event.values as Item["values"],
-          files: event.files as Item["files"],
-          fraction: 1,
-        });
+        return change(event.item, { state: event.state, outputs: event.outputs, error: event.error, values: event.values, files: event.files, fraction: 1 });
       case "job_finished":
-        return set((state) => ({ job: state.job && { ...state.job, state: event.state as Job["state"] } }));
+        return set((state) => ({ job: state.job && { ...state.job, state: event.state } }));
     }
   },
 }));

@@ -2,11 +2,13 @@
 import { hands } from "./hands";
 import { panels } from "./panels";
 import { results } from "./results";
+import { wire } from "./wire";
 
 export const de = {
   ...hands,
   ...panels,
   ...results,
+  ...wire,
   // the graph
   "1 node": "1 Knoten",
   "{n} nodes": "{n} Knoten",

@@ -47,7 +47,7 @@ export function putPuts(
     const [name, made] = make(put.type, put.inputs);
     if (beside && put.with) {
       nodes.set(...beside);
-      made.inputs[put.with.into] = link({ node: beside[0], output: put.with.output });
+      made.inputs[put.with.into] = link({ node: beside[0], output: put.with.output ?? "" });
     }
     const stood = held.inputs[socket];
     const source = linked(stood)?.node;

@@ -24,7 +24,7 @@ function Filled({ job }: { job: Job }) {
   const box = useRef<HTMLElement>(null);
   const items = useMemo(() => job.items ?? [], [job.items]);
   const culled = !!job.stop && Object.keys(job.stop).length > 0;
-  const grid = useMemo(() => gridOf({ items, sweep: job.sweep ?? null }, culled), [items, job.sweep, culled]);
+  const grid = useMemo(() => gridOf({ items, sweep: job.sweep }, culled), [items, job.sweep, culled]);
   const lines = useMemo(() => grid.pages.flatMap((page) => page.rows.map((row) => row.cells)), [grid]);
   const done = items.filter((one) => isOver(one.state)).length;
   const bad = items.filter((item) => item.state === "failed" || item.state === "cancelled" || item.state === "interrupted");
