@@ -1,9 +1,10 @@
 """Memory: one budget per device; what is worth most a byte stays; what is in use always stays."""
 
+import random
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.cache import Cache
 from engine.errors import Cancelled, WeftError
 from engine.memory import (
     Budget,
@@ -211,13 +213,31 @@ class World:
         self.limit, self.peak = limit, 0
         self.held = WeakKeyDictionary()  # what nobody refers to any more is free again
         self.log = []
+        self.working = 0
+        self.lock = threading.RLock()
 
     def move(self, part, where):
-        self.held[part] = part.count if where == "gpu" else 0
-        now = sum(self.held.values())
+        with self.lock:
+            self.held[part] = part.count if where == "gpu" else 0
+            self.look()
+
+    def look(self):
+        now = sum(self.held.values()) + self.working
         self.peak = max(self.peak, now)
         if now > self.limit:
             raise RuntimeError(f"fake: out of memory, {now} of {self.limit}")
+
+    @contextmanager
+    def compute(self, count):
+        """Activations, and parts of weights that come while they are needed."""
+        with self.lock:
+            self.working += count
+            self.look()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.working -= count
 
 
 @dataclass(frozen=True)
@@ -441,6 +461,45 @@ def test_a_move_that_fails_leaves_the_module_on_the_host():
         assert module.where == "gpu"
 
 
+def test_threads_that_lease_keep_and_evict_at_once_stay_within_the_budget_and_leave_nothing_leased():
+    """Four threads, a device for all that they can have in use at once and not much more."""
+    memory, world = gpu(3400, host=2000)
+    values = Cache(memory)
+    errors = []
+
+    def work(seed):
+        dice = random.Random(seed)
+        try:
+            for _ in range(80):
+                kind = dice.choice(["lease", "lease", "value", "free", "touch"])
+                if kind == "lease":
+                    size, working = 100 * dice.randint(1, 6), dice.randint(0, 200)
+                    model = OnDevice(f"m{size}", size, world=world)
+                    with memory.lease(model, "gpu", "float16", working) as module, world.compute(working):
+                        assert module.where == "gpu" and module.count == size
+                elif kind == "value":
+                    values.put(f"v{dice.randrange(8)}", b"x" * dice.randint(1, 400), dice.random())
+                elif kind == "free":
+                    memory.free_everything(dice.choice(["gpu", "cpu"]))
+                elif (found := values.lease(id := f"v{dice.randrange(8)}")) is not None:
+                    assert set(found[1]) == {ord("x")}
+                    values.release(id)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == [] and not any(thread.is_alive() for thread in threads)
+    for name in ("gpu", "cpu"):
+        budget = memory.budget(name)
+        assert budget.used == sum(resident.bytes for resident in budget.residents.values()) <= budget.limit
+        assert all(not resident.in_use for resident in budget.residents.values())
+    assert world.peak <= 3400 and memory.budget("gpu").peak <= 3400
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_peak_stays_within_the_budget_under_random_work(data):
@@ -461,7 +520,10 @@ def test_the_peak_stays_within_the_budget_under_random_work(data):
                 working = data.draw(st.integers(0, 200))
                 if memory.budget("gpu").leased() + size // 8 + working > 1000:
                     continue  # not even layer by layer
-                stack.enter_context(memory.lease(OnDevice(name, size, world=world), "gpu", "float16", working))
+                module = stack.enter_context(memory.lease(OnDevice(name, size, world=world), "gpu", "float16", working))
+                parts = size // 8 if module.where == "cpu" else 0
+                del module  # what is given up is gone when nobody refers to it
+                stack.enter_context(world.compute(working + parts))
                 assert memory.budget("gpu").used <= 1000
     assert memory.budget("gpu").peak <= 1000 and world.peak <= 1000
     assert all(not resident.in_use for resident in memory.budget("gpu").residents.values())
