@@ -1,5 +1,9 @@
 """Incremental equals clean: whatever was run, edited, evicted or cancelled before, a value is that of a first run."""
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +11,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.disk import Disk
 from engine.events import AlreadySaved, Saved, StepBlocked, StepFailed, StepFinished, StepStarted, ran
 from engine.graph import bind
 from engine.memory import Memory
@@ -17,7 +22,7 @@ from engine.values import bit_equal
 from engine.workflow import from_json
 from tests.engine import toys
 from tests.engine.conftest import PINNED
-from tests.properties.flows import World, histories, worlds
+from tests.properties.flows import Box, World, histories, worlds
 
 REGISTRY = toys.registry()
 few = settings(
@@ -194,3 +199,109 @@ def test_names_and_order_in_the_file_are_not_part_of_any_id(world):
     with engine() as session:
         session.run(from_json(record))
         assert session.run(from_json({**record, "nodes": nodes, "outputs": outputs})).ran == []
+
+
+def harmed(folder: Path, which: int, harm: str) -> None:
+    """One of the files on disk is cut, changed in one bit, emptied, or gone."""
+    files = sorted(folder.rglob("*.safetensors"))
+    if not files:
+        return
+    file = files[which % len(files)]
+    data = bytearray(file.read_bytes())
+    if harm == "gone":
+        return file.unlink()
+    if harm == "bit":
+        data[which % len(data)] ^= 1 << which % 8
+    file.write_bytes(data[: len(data) // 2] if harm == "cut" else b"" if harm == "empty" else data)
+
+
+@settings(few, max_examples=10)
+@given(
+    history=histories(edits=3),
+    limit=st.sampled_from([0, 2000, 2**24]),
+    room=st.sampled_from([12_000, 2**24]),
+    harm=st.lists(
+        st.tuples(st.integers(0, 10**6), st.sampled_from(["none", "gone", "cut", "bit", "empty"])),
+        min_size=4,
+        max_size=4,
+    ),
+)
+def test_after_restarts_with_a_disk_that_is_small_or_damaged_the_values_are_those_of_a_first_run(
+    history, limit, room, harm
+):
+    with tempfile.TemporaryDirectory() as folder:
+        for world, (which, how) in zip(history, harm, strict=False):
+            disk = Disk(Path(folder) / "cache", {"engine", "nodes", "tests"}, limit=room, quick=0.0)
+            if how != "none":
+                harmed(disk.folder, which, how)
+            with Session(
+                registry=REGISTRY,
+                places=Places(home=Path(folder)),
+                numerics=PINNED,
+                memory=Memory({"cpu": limit}),
+                records=Records(Path(folder) / "records.sqlite"),
+                lower=disk,
+            ) as session:
+                result = session.run(workflow(world))
+                assert result.state == "succeeded", result.problems
+                assert same(result, clean(world))
+                assert idle(session)
+            assert sum(item.bytes for item in disk.entries()) <= room
+
+
+ANYWHERE = """
+import json, sys
+from pathlib import Path
+from engine.disk import Disk
+from engine.graph import bind
+from engine.memory import Memory
+from engine.places import Places
+from engine.plan import Frontier
+from engine.records import Records
+from engine.registry import load_registry
+from engine.session import Session
+from engine.values import content_digest
+from engine.workflow import from_json, read
+from tests.engine import toys
+from tests.engine.conftest import PINNED
+home, world, flows = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
+disk = Disk(home / "cache", {"engine", "nodes", "tests"}, quick=0.0)
+session = Session(registry=toys.registry(), places=Places(home=home), numerics=PINNED, memory=Memory({"cpu": 2**24}),
+                  records=Records(home / "records.sqlite"), lower=disk)
+result = session.run(from_json(world))
+told = {"ran": sorted(result.ran), "bytes": {name: content_digest(value) for name, value in result.outputs.items()}}
+session.close()
+nodes = load_registry()
+with Session(registry=nodes, places=Places(home=home), numerics=PINNED, memory=Memory(), records=Records()) as real:
+    for file in flows:
+        graph = bind(read(Path(file)), nodes)
+        lives = Frontier(graph, real.engine.setting()).lives
+        told[Path(file).name] = {path: [live.key, *live.checkpoints] for path, live in lives.items()}
+print(json.dumps(told, sort_keys=True))
+"""
+
+
+def test_ids_and_bytes_are_the_same_in_another_process_whatever_its_hash_seed(tmp_path):
+    """Nothing may hang on the order in which a set or a dict is walked."""
+    kinds = ["toy.make", "toy.upper", "counted", "listed", "chosen", "mapped", "recipe", "folded", "toy.add"]
+    reads = {"toy.make": (), "counted": (0, 1), "chosen": (1, 0), "toy.add": (3, 4)}
+    values = {"chosen": {"choose": 1}, "toy.make": {"text": "e f g"}, "recipe": {"strength": 0.5}}
+    boxes = [Box(kind, reads.get(kind, (index - 1,)), values.get(kind, {})) for index, kind in enumerate(kinds)]
+    world = json.dumps(World(boxes).record())
+    flows = [str(file) for file in sorted(Path("workflows").glob("*.json"))]
+    assert flows
+
+    def told(home: Path, seed: int) -> dict[str, object]:
+        done = subprocess.run(
+            [sys.executable, "-c", ANYWHERE, str(home), world, *flows],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found: dict[str, object] = json.loads(done.stdout)
+        return found
+
+    first, other, again = told(tmp_path / "a", 1), told(tmp_path / "b", 4_000_000), told(tmp_path / "a", 77)
+    assert first == other
+    assert first["ran"] and again == {**first, "ran": []}
