@@ -172,9 +172,10 @@ class StepCancelled(StepEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class StepRetried(StepEvent):
-    """The device ran out of memory, room was made (`how`), and the step was tried once more."""
+    """The device ran out of memory (or what else stands in `because`), and the step was tried once more: `how`."""
 
     how: str
+    because: str = "out of memory"
     freed: int = 0
     numerics_changed: bool = False
 

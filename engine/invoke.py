@@ -65,6 +65,11 @@ class Hooks:
     nested: Callable[[Any, Mapping[str, Any]], dict[str, Any]] | None = None
 
 
+def without(choice: str) -> str:
+    """A way to run a step: without a choice of numerics that failed."""
+    return f"without {choice}"
+
+
 class EngineRun(Run):
     """The `Run` of one step of one job."""
 
@@ -83,6 +88,7 @@ class EngineRun(Run):
         `leaner` are the ways in which the step is to make do with less memory; `asked` collects those it knows.
         """
         self.asked: list[str] = []
+        self.choices: list[str] = []  # of numerics, which it can do without
         self._leaner = leaner
         self.path = path
         self.memory = memory
@@ -139,6 +145,11 @@ class EngineRun(Run):
         if way not in self.asked:
             self.asked.append(way)
         return way in self._leaner
+
+    def without(self, choice: str) -> bool:
+        """Is the step to do without a choice of numerics?"""
+        self.choices.append(choice)
+        return without(choice) in self._leaner
 
     def lending(self, modules: Iterable[tuple[Leasable, Any]]) -> EngineRun:
         """The same run, whose leases of these weights give these modules, which somebody else has leased for it."""

@@ -99,6 +99,14 @@ class Run(ABC):
         """
         return False
 
+    def without(self, choice: str) -> bool:
+        """Is the step to do without a choice of numerics (`compiling`), because it failed on this machine before?
+
+        What a node asks for here may fail with `device.compile`: the step then runs once more without it, under a key
+        of its own, and the diary says so.
+        """
+        return False
+
     @abstractmethod
     def generators(self, seed: int, batch: int, single_stream: bool = False) -> list[torch.Generator]:
         """The generators of a batch: item i draws on the CPU from `seed + i`, so that any item renders alone.

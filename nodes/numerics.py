@@ -98,7 +98,8 @@ def compile_blocks(
     """The repeated blocks compiled by torch: 1.2 to 2 times as quick on GPUs, after a pause at the first step.
 
     Blocks of one kind are compiled once (regional compilation), so the pause is seconds and not minutes, and what was
-    compiled is kept under `WEFT_HOME/state/compiled` for the next process. A new size compiles anew. Only rounding.
+    compiled is kept under `WEFT_HOME/state/compiled` for the next process. A new size compiles anew; `weft warm` does
+    it before the run. Only rounding. Where the compiler fails, the step runs without it and says so.
     """
     return _with(model, choices.Compiled(mode))
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "token": ("users", "print the token that lets you in, make a new one, or print the secret of webhooks"),
     "run": ("run", "run a workflow, a saved picture's workflow, or many variants of one"),
     "cull": ("cull", "draw many variants a few steps far, look at them on one sheet, finish the chosen ones"),
+    "warm": ("warm", "compile now what a workflow compiles, so that its runs do not wait for it"),
     "check": ("check", "say everything that is wrong with a workflow, without running it"),
     "plan": ("check", "say what would run now, why, and for how long"),
     "why": ("check", "say why one step would run"),

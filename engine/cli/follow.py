@@ -133,7 +133,7 @@ class Plain(Silent):
             case StepCancelled():
                 return self._row(event.path, "stopped", "")
             case StepRetried():
-                return self._row(event.path, "retried", f"out of memory; {event.how}", "yellow")
+                return self._row(event.path, "retried", f"{event.because}; {event.how}", "yellow")
             case WeightsNear(stopped="") if event.read:
                 took = f"{console.size(event.read)} in {console.seconds(event.seconds)}, ahead of its turn"
                 return self._row(event.path, "read", took)

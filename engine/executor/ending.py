@@ -16,6 +16,8 @@ from engine.plan import Live
 from engine.sockets import holes
 from engine.values import tensors
 
+MADE_DO = ("device.memory", "device.compile")  # after these a step may run in another way
+
 
 class Ending(Performing):
     """The end of an execution."""
@@ -49,14 +51,20 @@ class Ending(Performing):
         self._leave(live)
         self._let_states_go(live)
         placed = problem.at(path=self.prefix + live.path)
-        leaner = self.engine.leaner.get(live.exact, ()) if problem.code == "device.memory" else live.leaner
+        leaner = self.engine.leaner.get(live.exact, ()) if problem.code in MADE_DO else live.leaner
         if leaner != live.leaner and not self.cancelled():
             # Not the end: the job is planned anew when what else can run has run.
             self.again = True
             self._failed[live.path] = placed
             self._forget_inputs(live)
-            how = f"with {leaner[-1]}, which changes the result slightly"
-            yield StepRetried(job=self.order.job, path=self.prefix + live.path, how=how, numerics_changed=True)
+            way = leaner[-1] if leaner[-1].startswith("without ") else f"with {leaner[-1]}"
+            yield StepRetried(
+                job=self.order.job,
+                path=self.prefix + live.path,
+                how=f"{way}, which changes the result slightly",
+                because="out of memory" if problem.code == "device.memory" else problem.message,
+                numerics_changed=True,
+            )
             return
         self._failed[live.path] = placed
         self._over(live)

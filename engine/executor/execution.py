@@ -29,7 +29,7 @@ from engine.events import (
     StepStarted,
 )
 from engine.executor.foresight import Foresight
-from engine.executor.performing import Outcome, as_given
+from engine.executor.performing import Outcome, as_given, made_do
 from engine.executor.shared import LANE_WIDTH, Engine, Flight, FlightCancel, InlineLanes, Order
 from engine.graph import Graph, bind
 from engine.keys import output_id
@@ -284,7 +284,7 @@ class Execution(Foresight):
                 self._ran = True
                 why = self.frontier.reasons.why(live)
                 if live.leaner:
-                    why = f"{why}; with {' and '.join(live.leaner)}, because it did not fit into memory"
+                    why = f"{why}; {made_do(live.leaner)}"
                 steps = len(live.checkpoints)
                 yield StepStarted(job=job, path=path, why=why, resumed=live.resumed, steps=steps, sharing=details[0])
             case "progress":

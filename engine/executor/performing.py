@@ -15,7 +15,7 @@ from engine.errors import Cancelled, Mend, Problem, WeftError, Where
 from engine.executor.checkpoints import Trail
 from engine.executor.holding import Holding
 from engine.executor.shared import Flight
-from engine.invoke import EngineRun, Hooks, Stopwatch, raised
+from engine.invoke import EngineRun, Hooks, Stopwatch, raised, without
 from engine.keys import canonical, content_id, encode_template, output_id
 from engine.memory import Way, is_out_of_memory
 from engine.node import PLAIN_OR_NONE
@@ -124,6 +124,10 @@ class Performing(Holding):
         except Cancelled:
             told: tuple[Any, ...] = ("cancelled",)
         except WeftError as error:
+            ways = [way for choice in task.run.choices if (way := without(choice)) not in live.leaner]
+            if error.code == "device.compile" and ways and not self.engine.exact:
+                # The step is planned anew without it, under a key of its own.
+                self.engine.leaner[live.exact] = (*live.leaner, ways[0])
             if error.code == "node.mutated":
                 for value in inputs.values():
                     self.engine.cache.drop_sharing(value)
@@ -351,6 +355,14 @@ def as_given(value: Any) -> tuple[Any, dict[str, Any]]:
         return Ref(id)
 
     return map_tensors(value, leaf), found
+
+
+def made_do(ways: Sequence[str]) -> str:
+    """Why a step does not run as it was planned first, in words."""
+    failed = [way for way in ways if way.startswith("without ")]
+    short = [way for way in ways if way not in failed]
+    told = [f"with {' and '.join(short)}, because it did not fit into memory"] if short else []
+    return "; ".join([*told, *(f"{way}, which failed" for way in failed)])
 
 
 def _unexpected(live: Live, inputs: Mapping[str, Any], error: BaseException) -> Problem:

@@ -16,6 +16,7 @@ from engine.session.job import Job, Result
 from engine.session.look import Cull, Look, look
 from engine.session.main import JOBS_KEPT, Session
 from engine.session.planning import flow_name
+from engine.session.warming import warming
 from engine.session.worker import Worker
 
-__all__ = ["JOBS_KEPT", "Cull", "Job", "Look", "Result", "Session", "Worker", "flow_name", "look"]
+__all__ = ["JOBS_KEPT", "Cull", "Job", "Look", "Result", "Session", "Worker", "flow_name", "look", "warming"]

@@ -19,6 +19,7 @@ from nodes.denoise.predict import Model, guided
 from nodes.denoise.preview import picture
 from nodes.denoise.ranged import ranged
 from nodes.families import family_of
+from nodes.families.compiling import as_far_as_it_compiles, telling
 from nodes.families.offload import where
 from nodes.patches import Differential
 from nodes.schedule import Sampler, Spacing
@@ -105,6 +106,7 @@ def sample(
     room = family.working_bytes(
         model, sides * (1 if alone else batch), height, width, 4 if run.dtype == "float32" else 2
     )
+    model = as_far_as_it_compiles(model, run)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         nets = [stack.enter_context(run.lease(item.net)) for item in (control.items if control else ())]
@@ -196,12 +198,14 @@ def _loop(
         samples, noise = left.original.to(samples), left.noise.to(samples)
     gradual = any(isinstance(patch, Differential) for patch in model.patches)
     keep = keeper(timetable, latent, samples, noise, gradual)
-    run.progress(first, total)
-    for step in steps_of(timetable, model.prediction, predict, x, part[first:], arguments, keep):
-        x, clean, done = step.x, step.clean, step.index + 1 - part.start
-        run.checkpoint(snapshot(step, part.start, scheduler, generators, memory))
-        run.preview(lambda clean=clean: picture(clean, latent.space), done, total)  # type: ignore[misc]
-        run.progress(done, total)
+    done = first
+    run.progress(done, total)
+    with telling(lambda text: run.progress(done, total, text)):
+        for step in steps_of(timetable, model.prediction, predict, x, part[first:], arguments, keep):
+            x, clean, done = step.x, step.clean, step.index + 1 - part.start
+            run.checkpoint(snapshot(step, part.start, scheduler, generators, memory))
+            run.preview(lambda clean=clean: picture(clean, latent.space), done, total)  # type: ignore[misc]
+            run.progress(done, total)
     if not bool(x.isfinite().all()):
         raise _overflow(x, settings)
     return x, clean, _leftover(timetable, model.prediction, latent, samples, noise)

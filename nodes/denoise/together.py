@@ -21,6 +21,7 @@ from nodes.denoise.active import Settings
 from nodes.denoise.meeting import MEETING, Meeting
 from nodes.families import family_of
 from nodes.families.choices import stateful
+from nodes.families.compiling import as_far_as_it_compiles, telling
 from nodes.types import Control, Denoiser
 
 
@@ -51,7 +52,7 @@ def together(
     """Run all of them; `call(i, run)` runs the i-th. A result or an exception for each, in order."""
     import torch
 
-    model, control = inputs[0]["model"], inputs[0].get("control")
+    model, control = as_far_as_it_compiles(inputs[0]["model"], runs[0]), inputs[0].get("control")
     family, rows = family_of(model), 0
     for one in inputs:
         rows += one["latent"].samples.shape[0] * (2 if Settings.of(one).guidance.scale != 1 else 1)
@@ -81,7 +82,8 @@ def together(
         ]
         for thread in threads:
             thread.start()
-        meeting.serve()
+        with telling(lambda text: runs[0].check()):
+            meeting.serve()
         for thread in threads:
             thread.join()
     return results

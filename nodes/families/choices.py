@@ -9,13 +9,11 @@ so runs with it may share forwards.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from engine import places
 from engine.errors import fail, refuse
 
 Undo = Callable[[], None]
@@ -155,32 +153,13 @@ class Compiled:
 
     mode: str = "default"
     rowwise: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
 
     def attach(self, module: Any, recipe: Any) -> Undo:
         """Each block gets its compiled call; the first forward of a new shape compiles."""
-        import torch
+        from nodes.families import compiling
 
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(places.current().state / "compiled"))
-        names = getattr(module, "_repeated_blocks", None) or ()
-        blocks = [one for one in module.modules() if type(one).__name__ in names]
-        if not blocks:
-            raise refuse(
-                f"diffusers names no repeated blocks of {type(module).__name__}, so there is nothing to compile",
-                socket="model",
-                mend="take numerics.compile out",
-            )
-        made = module.__dict__.setdefault("weft_compiled", {})
-        for block in blocks:
-            key = (id(block), self.mode)
-            if key not in made:
-                made[key] = torch.compile(block._call_impl, mode=None if self.mode == "default" else self.mode)
-            block._compiled_call_impl = made[key]
-
-        def undo() -> None:
-            for block in blocks:
-                block._compiled_call_impl = None
-
-        return undo
+        return compiling.attach(module, self.mode)
 
 
 # --- what is not computed in every step ------------------------------------------------------------------------------
