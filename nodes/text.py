@@ -19,6 +19,7 @@ from nodes.types import Conditioning, Entry, Framing, Mask, TextEncoder
 
 Fraction = Annotated[float, Range(0, 1, 0.01)]
 HEAVIEST = 100.0  # a weight beyond which nothing but noise can come
+PROMPT = Multiline(prompt=True, names="nodes.prompt.writing:names", tokens="nodes.prompt.writing:tokens")
 Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
 
 
@@ -42,7 +43,7 @@ Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
 def encode(
     run: Run,
     encoder: TextEncoder,
-    text: Annotated[str, Multiline(prompt=True)] = "",
+    text: Annotated[str, PROMPT] = "",
     clip_skip: Annotated[int, Range(1, 24), Help("1 is the layer the model was trained with, 2 the one before.")] = 1,
     weights: Annotated[
         Weights, Help("What (word:1.2) means: as ComfyUI, as A1111's web UI, or brackets as such.")

@@ -30,8 +30,10 @@ from engine.server.shapes import (
     SavedWorkflow,
     State,
     Tab,
+    TokenCount,
     TrailPoint,
     Uploaded,
+    Words,
     WorkflowRow,
 )
 
@@ -95,6 +97,14 @@ class Client:
     def choices(self, node: str, input: str) -> list[str]:
         """What an input may be set to just now."""
         return self._do(self._client.choices(node, input))
+
+    def words(self, node: str, input: str) -> Words:
+        """What may be completed in a text: names by kind, and words of earlier prompts."""
+        return self._do(self._client.words(node, input))
+
+    def tokens(self, workflow: Document, to: str) -> list[TokenCount]:
+        """The tokens of a text input (`path.input`), for every encoder that reads it."""
+        return self._do(self._client.tokens(workflow, to))
 
     def check(self, workflow: Document) -> Checked:
         """What is wrong with a workflow."""

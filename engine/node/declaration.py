@@ -182,6 +182,8 @@ def _read_widget(extras: Sequence[Any]) -> dict[str, Any]:
                 widget.update({key: value for key, value in bounds.items() if value is not None})
             case Multiline():
                 widget["kind"] = "prompt" if note.prompt else "text"
+                asked = {"names": note.names, "tokens": note.tokens}
+                widget.update({key: dotted(source) for key, source in asked.items() if source})
             case SeedWidget():
                 widget["kind"] = "seed"
             case Model():

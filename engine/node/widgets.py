@@ -42,9 +42,16 @@ class File:
 
 @dataclass(frozen=True)
 class Multiline:
-    """A text box of several lines; `prompt=True` adds what prompts need (weights, completion)."""
+    """A text box of several lines; `prompt=True` adds what prompts need (weights, completion).
+
+    `names` is a function (or `"module:function"`) from the `Places` to the names that the text may use, by kind;
+    `tokens` one from the node's inputs, as far as they are known while planning, to (encoder, tokens of each window,
+    room of a window) for each encoder that will read the text.
+    """
 
     prompt: bool = False
+    names: Callable[[Any], Mapping[str, Sequence[str]]] | str = ""
+    tokens: Callable[..., Sequence[tuple[str, Sequence[int], int]]] | str = ""
 
 
 @dataclass(frozen=True)

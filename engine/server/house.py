@@ -121,8 +121,9 @@ class House:
         return Sender(self.owner(request), client)
 
     def places_of(self, request: web.Request) -> Places:
-        """The folders that a request means."""
-        return places_of(self.places, self.owner(request))
+        """The folders that a request means, with the models that packs bring once the engine knows them."""
+        base = self._session.engine.places if self._session is not None else self.places
+        return places_of(base, self.owner(request))
 
     def library_of(self, request: web.Request) -> Library:
         """The workflows that a request means."""

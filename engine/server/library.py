@@ -56,14 +56,15 @@ class Library:
         return path.relative_to(self.folder).with_suffix("").as_posix()
 
     def _row(self, path: Path, name: str, origin: Any) -> WorkflowRow:
-        title, about = path.stem.replace("_", " "), ""
+        title, about, types = path.stem.replace("_", " "), "", set[str]()
         try:
             found = self._read(path)
             title, about = found.title or title, found.about
+            types = {node.type for net in (found, *found.graphs.values()) for node in net.nodes.values()}
         except WeftError as error:
             about = f"cannot be read: {error.problem.message}"
         thumbnail = f"/api/workflows/{name}/thumbnail" if self._picture(path) is not None else None
-        return WorkflowRow(name, title, about, origin, path.stat().st_mtime, thumbnail)
+        return WorkflowRow(name, title, about, origin, path.stat().st_mtime, thumbnail, types=sorted(types))
 
     def parsed(self, name: str) -> Workflow:
         """A workflow as plain data; read once as long as its file stays the same."""

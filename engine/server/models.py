@@ -37,7 +37,8 @@ def _model(row: shelf.Row) -> ModelRow:
     about = row.about
     beside = picture_beside(row.path)
     picture = f"/api/models/{row.kind}/{quote(row.name)}/picture" if beside is not None else None
-    return ModelRow(row.name, row.bytes, about.family, about.what, about.fits, about.precision, about.problem, picture)
+    told = (about.family, about.what, about.fits, about.precision, about.problem)
+    return ModelRow(row.name, row.bytes, *told, picture, about.side)
 
 
 @route("GET", "/api/models/{kind}/{name:.+}/picture", "image/*")

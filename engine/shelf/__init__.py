@@ -21,7 +21,10 @@ from engine.workflow import Net, Value, Workflow
 
 @dataclass(frozen=True)
 class Description:
-    """What a model file is: the folder it belongs in, its family, in words, its precision, what it goes with."""
+    """What a model file is: the folder it belongs in, its family, in words, its precision, what it goes with.
+
+    `side` is that of the pictures a whole model was trained with, in pixels; 0 where its files do not say.
+    """
 
     kind: str = ""
     family: str = ""
@@ -29,6 +32,7 @@ class Description:
     precision: str = ""
     fits: str = ""
     problem: str = ""
+    side: int = 0
 
 
 @dataclass(frozen=True)

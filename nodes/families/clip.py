@@ -70,13 +70,24 @@ def windows(encoder: Any, tokenizer: Any, prompt: Prompt, length: int, component
     further windows of `length - 2` tokens, so that nothing is cut off in silence. BREAK begins a new one, and an
     embedding's vectors stay together. `component` says which of a model's encoders it is.
     """
-    room, found = length - 2, [Window([], [])]
+    room = length - 2
+    found = fill(tokenizer, prompt, room, lambda name: _rows(name, component, encoder.config.hidden_size, room))
+    return [_padded(window, tokenizer, length) for window in found]
+
+
+def fill(tokenizer: Any, prompt: Prompt, room: int, rows_of: Callable[[str], Any]) -> list[Window]:
+    """The windows without start, end and padding, at most `room` tokens in each.
+
+    `rows_of` gives the vectors of an embedding's name, or None where the encoder has none of it; who only counts gives
+    anything of the same length.
+    """
+    found = [Window([], [])]
     for piece in prompt.pieces:
         if piece.kind == "break":
             found.append(Window([], []))
             continue
         if piece.kind == "embedding":
-            rows = _rows(piece.text, component, encoder.config.hidden_size, room)
+            rows = rows_of(piece.text)
             if rows is None:
                 continue
             if len(found[-1].ids) + len(rows) > room:
@@ -94,7 +105,7 @@ def windows(encoder: Any, tokenizer: Any, prompt: Prompt, length: int, component
             found[-1].ids += ids[:free]
             found[-1].weights += [piece.weight] * len(ids[:free])
             ids = ids[free:]
-    return [_padded(window, tokenizer, length) for window in found]
+    return found
 
 
 def _padded(window: Window, tokenizer: Any, length: int) -> Window:

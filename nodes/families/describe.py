@@ -20,7 +20,7 @@ PRECISIONS |= {"F8_E4M3": "float8_e4m3", "F8_E5M2": "float8_e5m2"}
 FOLDERS = {"vae": "vae", "unet": "diffusion_models", "transformer": "diffusion_models"}
 
 
-def describe(path: Path) -> dict[str, str] | None:
+def describe(path: Path) -> dict[str, Any] | None:
     """A model's kind of folder, family, words, precision and what it goes with; None for what is not known here."""
     if path.is_dir():
         return _folder(path)
@@ -91,7 +91,14 @@ def _small(path: Path, header: Header) -> dict[str, str] | None:
     return None
 
 
-def _folder(path: Path) -> dict[str, str] | None:
+def _side(path: Path, config: Mapping[str, Any]) -> int:
+    """The pixels across a picture that a model folder was trained with: its latent's cells times the VAE's factor."""
+    cells, file = config.get("sample_size"), path / "vae" / "config.json"
+    levels = len(read_json(file).get("block_out_channels") or ()) if file.is_file() else 0
+    return cells * 2 ** (levels - 1) if isinstance(cells, int) and levels else 0
+
+
+def _folder(path: Path) -> dict[str, Any] | None:
     if (path / "model_index.json").is_file():
         index = read_json(path / "model_index.json")
         part = next((name for name in ("unet", "transformer") if (path / name / "config.json").is_file()), None)
@@ -99,7 +106,8 @@ def _folder(path: Path) -> dict[str, str] | None:
         if part is None:
             return {"kind": "checkpoints", "what": what}
         found = component(path / part)
-        return _told("checkpoints", family_of(found.config).name, f"a model folder ({what})", found.header())
+        told = _told("checkpoints", family_of(found.config).name, f"a model folder ({what})", found.header())
+        return {**told, "side": _side(path, found.config)}
     if not (path / "config.json").is_file():
         return None
     config = read_json(path / "config.json")

@@ -38,17 +38,23 @@ def build_tokenizer(weights: Weights) -> Any:
     return T5Tokenizer.from_pretrained(weights.path, local_files_only=True)
 
 
-def encode_t5(encoder: Any, tokenizer: Any, prompt: Prompt, lengths: Sequence[int]) -> torch.Tensor:
-    """Hidden states [1, length, width], padded to the first of `lengths` that fits; a longer prompt is refused.
-
-    T5 has one window and no textual inversion: breaks and embeddings are passed over.
-    """
+def tokens(tokenizer: Any, prompt: Prompt) -> tuple[list[int], list[float]]:
+    """The tokens of a prompt without the end, and the weight of each."""
     ids: list[int] = []
     weights: list[float] = []
     for piece in prompt.pieces:
         if piece.kind == "text":
             more = tokenizer(piece.text, add_special_tokens=False, verbose=False).input_ids
             ids, weights = ids + more, weights + [piece.weight] * len(more)
+    return ids, weights
+
+
+def encode_t5(encoder: Any, tokenizer: Any, prompt: Prompt, lengths: Sequence[int]) -> torch.Tensor:
+    """Hidden states [1, length, width], padded to the first of `lengths` that fits; a longer prompt is refused.
+
+    T5 has one window and no textual inversion: breaks and embeddings are passed over.
+    """
+    ids, weights = tokens(tokenizer, prompt)
     count = len(ids) + 1
     length = next((length for length in lengths if count <= length), None)
     if length is None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from engine import places
 from engine.node import Help, Multiline, Range, Seed, node
 
+PROMPT = Multiline(prompt=True, names="nodes.prompt.writing:names")
+
 # Imported where they are used: every plan with a prompt imports this folder, and few prompts have choices.
 
 
@@ -26,7 +28,7 @@ def files(**inputs: Any) -> list[tuple[str, str]]:
     fingerprint=files,
     aliases=("ImpactWildcardProcessor", "WildcardEncode", "Dynamic Prompts", "Random Prompts", "wildcards"),
 )
-def resolve(text: Annotated[str, Multiline(prompt=True)] = "", seed: Seed = 0) -> str:
+def resolve(text: Annotated[str, PROMPT] = "", seed: Seed = 0) -> str:
     """A prompt with its choices made: `{red|blue} cube`, `__animal__`; comments are left out.
 
     Known before anything runs, so that two seeds which choose the same words share all the work behind them; a saved
@@ -52,7 +54,7 @@ def resolve(text: Annotated[str, Multiline(prompt=True)] = "", seed: Seed = 0) -
     aliases=("Combinatorial Prompts", "dynamic prompts combinatorial", "matrix"),
 )
 def combinations(
-    text: Annotated[str, Multiline(prompt=True)] = "",
+    text: Annotated[str, PROMPT] = "",
     most: Annotated[int, Range(1, 10_000, 1, soft=(1, 100)), Help("More than these are refused.")] = 100,
 ) -> list[str]:
     """Every prompt that the choices of a text allow: `{red|blue} {cube|sphere}` gives four. Send them through `map`."""

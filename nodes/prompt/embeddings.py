@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import did_you_mean, fail
 from engine.places import PICKLED, Places
@@ -85,8 +85,13 @@ def check(name: str, places: Places, encoder: TextEncoder) -> None:
         )
 
 
+def configuration(part: Weights) -> Mapping[str, Any]:
+    """An encoder's own configuration, from its folder."""
+    return component(Path(part.path)).config
+
+
 def _width(part: Weights) -> int:
-    config = component(Path(part.path)).config
+    config = configuration(part)
     return int(config.get("hidden_size") or config.get("d_model") or 0)
 
 

@@ -38,7 +38,7 @@ def number(value: float = 0.0) -> float:
     light=True,
     aliases=["PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode"],
 )
-def text(value: Annotated[str, Multiline(prompt=True)] = "") -> str:
+def text(value: Annotated[str, Multiline(prompt=True, names="nodes.prompt.writing:names")] = "") -> str:
     """Text, to wire to several inputs."""
     return value
 

@@ -35,10 +35,14 @@ from engine.server.shapes import (
     Tab,
     TabRequest,
     Tabs,
+    TokenCount,
+    Tokens,
+    TokensRequest,
     Trail,
     TrailPoint,
     TrailRequest,
     Uploaded,
+    Words,
     WorkflowRow,
 )
 
@@ -62,6 +66,15 @@ class AsyncClient(JobCalls):
         """What an input may be set to just now."""
         found = await self._ask(ChoiceList, "GET", "/api/choices", params={"node": node, "input": input})
         return sure(ChoiceList, found).choices
+
+    async def words(self, node: str, input: str) -> Words:
+        """What may be completed in a text: names by kind, and words of earlier prompts."""
+        return sure(Words, await self._ask(Words, "GET", "/api/words", params={"node": node, "input": input}))
+
+    async def tokens(self, workflow: Document, to: str) -> list[TokenCount]:
+        """The tokens of a text input (`path.input`), for every encoder that reads it."""
+        asked = TokensRequest(document(workflow), to)
+        return sure(Tokens, await self._ask(Tokens, "POST", "/api/tokens", asked)).counts
 
     async def check(self, workflow: Document) -> Checked:
         """What is wrong with a workflow."""

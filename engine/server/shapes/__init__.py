@@ -49,6 +49,7 @@ from engine.server.shapes.result import (
     TrailRequest,
 )
 from engine.server.shapes.tab import Tab, TabRequest, Tabs
+from engine.server.shapes.writing import TokenCount, Tokens, TokensRequest, Words
 
 __all__ = [
     "AloneShape",
@@ -110,10 +111,14 @@ __all__ = [
     "Tab",
     "TabRequest",
     "Tabs",
+    "TokenCount",
+    "Tokens",
+    "TokensRequest",
     "Trail",
     "TrailPoint",
     "TrailRequest",
     "Uploaded",
+    "Words",
     "WorkflowFile",
     "WorkflowRow",
 ]

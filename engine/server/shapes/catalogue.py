@@ -39,7 +39,10 @@ class ChoiceList:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model: its family, what it is, for what it is made (a LoRA's base, say), or why it cannot be read."""
+    """A model: its family, what it is, for what it is made (a LoRA's base, say), or why it cannot be read.
+
+    `side` is that of the pictures a whole model was trained with, in pixels; 0 where it is not known.
+    """
 
     name: str
     bytes: int
@@ -49,6 +52,7 @@ class ModelRow:
     precision: str = ""
     problem: str = ""
     picture: str | None = None
+    side: int = 0
 
 
 @dataclass(frozen=True)

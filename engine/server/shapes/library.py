@@ -37,7 +37,7 @@ class NeedShape:
 
 @dataclass(frozen=True)
 class WorkflowRow:
-    """A workflow that can be opened; templates have names such as `template:text_to_image`."""
+    """A workflow that can be opened; templates have names such as `template:text_to_image`. `types`: of its nodes."""
 
     name: str
     title: str
@@ -46,6 +46,7 @@ class WorkflowRow:
     modified: float
     thumbnail: str | None = None
     needs: list[NeedShape] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

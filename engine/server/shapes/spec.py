@@ -39,6 +39,8 @@ class WidgetShape:
     place: str | None = None
     choices: str | None = None
     options: Json | None = None
+    names: str | None = None
+    tokens: str | None = None
 
 
 @dataclass(frozen=True)

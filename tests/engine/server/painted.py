@@ -10,7 +10,7 @@ import PIL.Image
 import torch
 
 from engine import places
-from engine.node import File, Seed, node
+from engine.node import File, Multiline, Seed, node
 from engine.packs import Pack
 from engine.registry import Registry, make_registry
 from engine.run import Run, State
@@ -42,6 +42,23 @@ def square(colour: str = "red", side: int = 8) -> Picture:
 def dots(seed: Seed = 0) -> Picture:
     """A picture of a seed."""
     return Picture(f"#{seed % 2**24:06x}")
+
+
+def named(where: places.Places) -> dict[str, list[str]]:
+    """What a caption may name."""
+    return {"colour": ["red", "rose"], "file": where.files("input")}
+
+
+def letters(**inputs: Any) -> list[tuple[str, list[int], int]]:
+    """Who reads a caption takes its letters; what is not known yet has none."""
+    text, side = inputs["text"], inputs["side"]
+    return [("letters", [len(text[at : at + side]) for at in range(0, len(text), side)], side)] if text else []
+
+
+@node("paint.caption")
+def caption(text: Annotated[str, Multiline(prompt=True, names=named, tokens=letters)] = "", side: int = 8) -> Picture:
+    """A picture of a text."""
+    return Picture("red", len(text) + side)
 
 
 @node("paint.save", output="files", effect=True, lane="io")
@@ -158,7 +175,7 @@ def rows(
 
 
 def registry() -> Registry:
-    painted = (square, dots, save, slow, until, steps, pick, open_, hang, greedy, shy, rows)
+    painted = (square, dots, caption, save, slow, until, steps, pick, open_, hang, greedy, shy, rows)
     extra = [thing.__weft__ for thing in painted]
     pack = Pack(
         "core",

@@ -12,6 +12,7 @@ import { complain, recall, useUi } from "../state/ui";
 import { languageNow, speak, wantedLanguage } from "../words";
 import { App } from "./App";
 import { recover, watch } from "./autosave";
+import { t } from "../words";
 
 const STARTER = "template:text_to_image";
 const FIRST_WAIT = 1000;
@@ -20,7 +21,7 @@ async function start(wait = FIRST_WAIT): Promise<void> {
   try {
     await connect();
   } catch (error) {
-    complain(`the server does not answer (${error instanceof Error ? error.message : String(error)}); trying again`);
+    complain(t("the server does not answer ({why}); trying again", { why: error instanceof Error ? error.message : String(error) }));
     setTimeout(() => void start(Math.min(10_000, wait * 2)), wait);
     return;
   }

@@ -81,7 +81,7 @@ export function CheatSheet() {
     ["Ctrl + right drag", "cut the wires it crosses"],
     ["Right click, Shift+F10", "what can be done here"],
     ["Shift + drag", "select with a box"],
-    ["Drag over a number", "change it; Shift is faster"],
+    ["Drag over a number", "change it; Shift is finer, Ctrl coarser"],
     ["Ctrl+↑ / Ctrl+↓ in a prompt", "weigh the word"],
     ["Ctrl+C / Ctrl+V", "copy, paste; Ctrl+Shift+V with wires"],
     ["Double-click a sub-graph", "enter it; Esc leaves"],

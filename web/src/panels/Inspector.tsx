@@ -2,13 +2,25 @@ import { useState } from "react";
 import { expose, rename, retitle, setValue } from "../document/operations";
 import { hasWidget, specOf, typeText } from "../document/specs";
 import { literal } from "../document/wires";
-import { bytes, duration } from "../run/state";
+import { bytes, duration, type Forecast } from "../run/state";
 import { applyMend } from "../state/actions";
 import { useCatalogue } from "../state/catalogue";
 import { documentNow, documentOf, graphOf, perform, prefixOf, scopeNow, useDocument } from "../state/document";
 import { useRun } from "../state/run";
 import { useUi } from "../state/ui";
+import { IconButton } from "../ui/basics";
 import { Widget } from "../widgets/Widget";
+import { t, type Text } from "../words";
+
+const NEXT: Record<Forecast, Text> = {
+  run: "runs",
+  cached: "cached",
+  maybe: "may run",
+  light: "free",
+  failed: "cannot run",
+  unused: "not needed",
+  unknown: "not planned yet",
+};
 
 /** All about the selected node: its names, every input with its help, why it runs, what it took. */
 export function Inspector() {
@@ -38,19 +50,22 @@ function About({ name }: { name: string }) {
     else setWanted(name);
   };
   return (
-    <aside className="inspector" aria-label={`About ${name}`}>
+    <aside className="inspector" aria-label={t("About {name}", { name })}>
       <header>
         <input
-          aria-label="Title"
+          aria-label={t("Title")}
           className="title"
           value={json.title ?? ""}
           placeholder={spec?.title ?? json.type}
           onChange={(event) => perform({ ...retitle(scopeNow(), name, event.target.value), merge: `title ${name}` })}
           onBlur={() => useDocument.getState().settle()}
         />
-        <code>{json.type}</code>
+        <span className="type">
+          <code>{json.type}</code>
+          {spec ? <IconButton icon="help" label={t("Help for the node (F1)")} onClick={() => useUi.getState().set({ helping: json.type })} /> : null}
+        </span>
       </header>
-      {spec ? <p className="help" tabIndex={0}>{spec.help}</p> : <p className="help wrong">No installed pack has this node; it keeps its place and its wires.</p>}
+      {spec ? <p className="help" tabIndex={0}>{spec.help.split("\n\n")[0]}</p> : <p className="help wrong">{t("No installed pack has this node; it keeps its place and its wires.")}</p>}
       {problems?.map((problem, index) => (
         <p key={index} className={`problem ${problem.severity === "lint" ? "lint" : ""}`}>
           {problem.message}
@@ -68,9 +83,9 @@ function About({ name }: { name: string }) {
       <dl className="facts">
         {outlook ? (
           <>
-            <dt>next run</dt>
+            <dt>{t("next run")}</dt>
             <dd>
-              {{ run: "runs", cached: "cached", maybe: "may run", light: "free", failed: "cannot run", unused: "not needed", unknown: "–" }[outlook.forecast]}
+              {t(NEXT[outlook.forecast])}
               {outlook.why ? ` – ${outlook.why}` : ""}
               {outlook.seconds !== null && outlook.forecast === "run" ? `, ≈ ${duration(outlook.seconds)}` : ""}
             </dd>
@@ -78,22 +93,22 @@ function About({ name }: { name: string }) {
         ) : null}
         {ran?.seconds !== undefined ? (
           <>
-            <dt>last run</dt>
+            <dt>{t("last run")}</dt>
             <dd>
               {duration(ran.seconds)}
-              {ran.peak ? `, peak ${bytes(ran.peak)}` : ""}
+              {ran.peak ? `, ${t("peak {bytes}", { bytes: bytes(ran.peak) })}` : ""}
             </dd>
           </>
         ) : null}
         {ran?.files?.length ? (
           <>
-            <dt>saved</dt>
+            <dt>{t("saved")}</dt>
             <dd>{ran.files.join(", ")}</dd>
           </>
         ) : null}
       </dl>
       <label className="field">
-        <span>name</span>
+        <span>{t("name")}</span>
         <input
           value={wanted}
           onChange={(event) => setWanted(event.target.value)}
@@ -113,11 +128,11 @@ function About({ name }: { name: string }) {
               <span>{input.help}</span>
               {changed && typeof source !== "object" ? (
                 <button type="button" onClick={() => perform(setValue(scopeNow(), name, input.name, undefined))}>
-                  {input.default === "" ? "clear" : `reset to ${String(input.default)}`}
+                  {input.default === "" ? t("clear") : t("reset to {value}", { value: String(input.default) })}
                 </button>
               ) : null}
               <button type="button" aria-pressed={!!parameter} onClick={() => perform(expose(documentNow(), scopeNow(), name, input))}>
-                {parameter ? `in the form as “${parameter[0]}”` : "show in the form"}
+                {parameter ? t("in the form as “{name}”", { name: parameter[0] }) : t("show in the form")}
               </button>
             </div>
           </div>
@@ -125,7 +140,7 @@ function About({ name }: { name: string }) {
       })}
       {spec?.outputs.length ? (
         <p className="outs">
-          gives {spec.outputs.map((output) => `${output.name}: ${typeText(output.type)}`).join(", ")}
+          {t("gives {outputs}", { outputs: spec.outputs.map((output) => `${output.name}: ${typeText(output.type)}`).join(", ") })}
         </p>
       ) : null}
     </aside>

@@ -1,5 +1,5 @@
 import { Command } from "cmdk";
-import { useMemo, useState } from "react";
+import { type KeyboardEvent, useMemo, useState } from "react";
 import { typeAt } from "../canvas/wiring";
 import { chain, type Command as Edit } from "../document/commands";
 import { addNode, connect, converters, graphAt, replaceNode, splice, through } from "../document/operations";
@@ -12,10 +12,12 @@ import { freeSlot, shapeOf } from "../canvas/geometry";
 import { useCatalogue } from "../state/catalogue";
 import { documentNow, graphNow, perform, scopeNow, useDocument } from "../state/document";
 import { type PaletteRequest, say, useUi, type Wiring } from "../state/ui";
+import { noteUse, weights } from "../state/used";
 import { Dialog } from "../ui/basics";
 import { best } from "../ui/fuzzy";
 import { plural, t } from "../words";
 import { CHAPTERS, hueOf } from "../canvas/hues";
+import { NodeHelp } from "./help/NodeHelp";
 
 /** Nodes by name, other tools' names and words; after a dropped wire only those that can take it, in a wire only those
  * that pass it on, in place of a node only those that keep a wire of it. */
@@ -30,42 +32,107 @@ export function Palette({ request }: { request: PaletteRequest }) {
       .flatMap((name) => specOf({ type: `#${name}`, inputs: {} }, documentNow(), specs) ?? []);
     return ranked([...specs.all.filter((spec) => !spec.deprecated), ...own], request, specs);
   }, [specs, graphs, request]);
-  const found = useMemo(
-    () =>
-      all
-        .map(({ spec, rank }) => ({ spec, rank, score: best(query, [spec.title, spec.id, ...(spec.aliases ?? []), spec.category ?? ""]) }))
-        .filter((row) => row.score > 0)
-        .sort((a, b) => (query ? 0 : b.rank - a.rank) || b.score - a.score || b.rank - a.rank || (query ? 0 : chapterOf(a.spec) - chapterOf(b.spec)))
-        .slice(0, 80),
-    [all, query],
-  );
+  const rows = useMemo(() => found(all, query, !!(request.wire ?? request.between ?? request.replace)), [all, query, request]);
+  const [at, setAt] = useState("");
+  const chosen = rows.find(({ key }) => key === at)?.spec ?? rows[0]?.spec;
   const choose = (spec: NodeSpec) => {
     close();
     const name = place(spec, request, specs);
-    if (name) canvas().focus(name);
+    if (!name) return;
+    noteUse(spec.id);
+    canvas().focus(name);
   };
+  const groups = [...new Set(rows.map((row) => row.group))];
+  /** From chapter to chapter, while nothing is written. */
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "F1" && chosen) {
+      event.preventDefault();
+      event.stopPropagation();
+      close();
+      useUi.getState().set({ helping: chosen.id });
+    }
+    if (query || groups.length < 2 || (event.key !== "ArrowRight" && event.key !== "ArrowLeft")) return;
+    event.preventDefault();
+    const here = groups.indexOf(rows.find(({ key }) => key === at)?.group ?? groups[0] ?? "");
+    const group = groups[(here + (event.key === "ArrowRight" ? 1 : groups.length - 1)) % groups.length];
+    const first = rows.find((row) => row.group === group);
+    if (!first) return;
+    setAt(first.key);
+    requestAnimationFrame(() => document.querySelector(`.palette [cmdk-group][data-group="${CSS.escape(first.group)}"]`)?.scrollIntoView({ block: "start" }));
+  };
+  const item = ({ spec, key }: Row) => (
+    <Command.Item key={key} value={key} onSelect={() => choose(spec)}>
+      <span className="stripe" style={{ background: `hsl(${hueOf(spec.category ?? "")} 55% 60%)` }} />
+      <span className="what">
+        <b>{spec.title}</b>
+        <span>{spec.help.split("\n")[0]}</span>
+      </span>
+      <code>{spec.id}</code>
+    </Command.Item>
+  );
   const label = request.replace ? t("Replace a node") : request.between ? t("Put a node into a wire") : t("Add a node");
   return (
-    <Dialog label={label} className="palette" onClose={close}>
+    <Dialog label={label} className="palette wide" onClose={close}>
       {request.between?.why ? <p className="why">{request.between.why}</p> : null}
-      <Command shouldFilter={false} label={label} loop>
+      <Command shouldFilter={false} label={label} loop value={at} onValueChange={setAt} onKeyDown={onKeyDown}>
         <Command.Input autoFocus value={query} onValueChange={setQuery} placeholder={placeholder(request)} aria-label={t("Search nodes")} />
-        <Command.List>
-          <Command.Empty>{nothing(request, query)}</Command.Empty>
-          {found.map(({ spec }) => (
-            <Command.Item key={spec.id} value={spec.id} onSelect={() => choose(spec)}>
-              <span className="stripe" style={{ background: `hsl(${hueOf(spec.category ?? "")} 55% 60%)` }} />
-              <span className="what">
-                <b>{spec.title}</b>
-                <span>{spec.help.split("\n")[0]}</span>
-              </span>
-              <code>{spec.id}</code>
-            </Command.Item>
-          ))}
-        </Command.List>
+        <div className="beside">
+          <Command.List>
+            <Command.Empty>{nothing(request, query)}</Command.Empty>
+            {groups.map((group) =>
+              group ? (
+                <Command.Group key={group} heading={group === RECENT ? t("Used lately") : group} data-group={group}>
+                  {rows.filter((row) => row.group === group).map(item)}
+                </Command.Group>
+              ) : (
+                rows.filter((row) => !row.group).map(item)
+              ),
+            )}
+          </Command.List>
+          {chosen ? (
+            <div className="about" tabIndex={0} role="region" aria-label={t("Help for {name}", { name: chosen.title })}>
+              <h2>{chosen.title}</h2>
+              <NodeHelp key={chosen.id} spec={chosen} />
+            </div>
+          ) : null}
+        </div>
       </Command>
     </Dialog>
   );
+}
+
+interface Row {
+  spec: NodeSpec;
+  /** Its name in the list: one that was used lately stands there twice. */
+  key: string;
+  /** The heading it stands under; "" for none. */
+  group: string;
+}
+
+const RECENT = "\0recent";
+const LATELY = 6;
+const SHOWN = 80;
+
+/** What the list shows. Nothing written: what was used lately, then chapter by chapter; else the best first, and of
+ * equal ones those that are used more. */
+function found(all: { spec: NodeSpec; rank: number }[], query: string, asked: boolean): Row[] {
+  const used = weights();
+  const use = (spec: NodeSpec): number => used.get(spec.id) ?? 0;
+  if (!query && !asked) {
+    const lately = all.filter(({ spec }) => use(spec) > 0).sort((a, b) => use(b.spec) - use(a.spec)).slice(0, LATELY);
+    const chapters = [...all].sort((a, b) => chapterOf(a.spec) - chapterOf(b.spec));
+    return [
+      ...lately.map(({ spec }) => ({ spec, key: `recent ${spec.id}`, group: RECENT })),
+      ...chapters.map(({ spec }) => ({ spec, key: spec.id, group: spec.flow ? "flow" : (spec.category ?? "flow").replaceAll("_", " ") })),
+    ];
+  }
+  return all
+    .map(({ spec, rank }) => ({ spec, rank, score: best(query, [spec.title, spec.id, ...(spec.aliases ?? []), spec.category ?? ""]) }))
+    .filter((row) => row.score > 0)
+    .map((row) => ({ ...row, score: query ? row.score + Math.min(6, use(row.spec)) : row.score }))
+    .sort((a, b) => (query ? 0 : b.rank - a.rank) || b.score - a.score || b.rank - a.rank || (query ? 0 : use(b.spec) - use(a.spec) || chapterOf(a.spec) - chapterOf(b.spec)))
+    .slice(0, SHOWN)
+    .map(({ spec }) => ({ spec, key: spec.id, group: "" }));
 }
 
 /** The nodes that can be what is asked for, each with how well it fits. */

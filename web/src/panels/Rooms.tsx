@@ -6,6 +6,8 @@ const Gallery = lazy(() => import("./gallery/Gallery").then((room) => ({ default
 const Templates = lazy(() => import("./templates/Templates").then((room) => ({ default: room.Templates })));
 const Sheet = lazy(() => import("./sheet/Sheet").then((room) => ({ default: room.Sheet })));
 const FieldMenu = lazy(() => import("./widget/FieldMenu").then((room) => ({ default: room.FieldMenu })));
+const LargePrompt = lazy(() => import("./widget/LargePrompt").then((room) => ({ default: room.LargePrompt })));
+const HelpDrawer = lazy(() => import("./help/NodeHelp").then((room) => ({ default: room.HelpDrawer })));
 const Trail = lazy(() => import("./widget/Trail").then((room) => ({ default: room.Trail })));
 const Find = lazy(() => import("./Find").then((room) => ({ default: room.Find })));
 const Ask = lazy(() => import("./Ask").then((room) => ({ default: room.Ask })));
@@ -23,6 +25,8 @@ export function Rooms() {
   const gallery = useUi((state) => state.gallery);
   const templates = useUi((state) => state.templates);
   const menu = useUi((state) => state.fieldMenu);
+  const prompting = useUi((state) => state.prompting);
+  const helping = useUi((state) => state.helping);
   const trail = useUi((state) => state.trail);
   const finding = useUi((state) => state.finding);
   const asking = useUi((state) => state.asking);
@@ -35,6 +39,8 @@ export function Rooms() {
       {templates ? <Templates /> : null}
       {painting ? <Painter key={painting.url + (painting.begin ?? "")} painting={painting} /> : null}
       {menu ? <FieldMenu ask={menu} /> : null}
+      {prompting ? <LargePrompt ask={prompting} /> : null}
+      {helping ? <HelpDrawer type={helping} /> : null}
       {trail ? <Trail key={`${trail.node}.${trail.input}`} ask={trail} /> : null}
     </Suspense>
   );

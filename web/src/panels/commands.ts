@@ -114,6 +114,7 @@ export const COMMANDS: CommandRow[] = [
   { id: "models", title: "Models", group: "View", run: () => ui().togglePanel("models") },
   { id: "form", title: "The workflow as a form", group: "View", keys: ["F"], run: () => ui().togglePanel("form") },
   { id: "commands", title: "All commands", group: "Help", keys: ["Ctrl+K"], anywhere: true, run: () => ui().set({ commands: true }) },
+  { id: "node-help", title: "Help for the node", group: "Help", keys: ["F1"], anywhere: true, run: edit.help },
   { id: "keys", title: "Keys", group: "Help", keys: ["?"], run: () => ui().set({ cheatSheet: true }) },
 ];
 

@@ -303,3 +303,11 @@ export function selectAlong(way: "before" | "after"): void {
   }
   ui().set({ selected: [...found] });
 }
+
+/** What the selected node is for; without one, the keys. */
+export function help(): void {
+  const name = useUi.getState().selected.find((id) => graphNow().nodes[id]);
+  const type = name === undefined ? undefined : graphNow().nodes[name]?.type;
+  if (type) useUi.getState().set({ helping: useUi.getState().helping === type ? null : type });
+  else useUi.getState().set({ cheatSheet: true });
+}

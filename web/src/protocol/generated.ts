@@ -493,7 +493,11 @@ export interface components {
             /** @default [] */
             words: string[];
         };
-        /** @description A model: its family, what it is, for what it is made (a LoRA's base, say), or why it cannot be read. */
+        /**
+         * @description A model: its family, what it is, for what it is made (a LoRA's base, say), or why it cannot be read.
+         *
+         *         `side` is that of the pictures a whole model was trained with, in pixels; 0 where it is not known.
+         */
         ModelRow: {
             name: string;
             bytes: number;
@@ -508,6 +512,8 @@ export interface components {
             /** @default  */
             problem: string;
             picture?: string;
+            /** @default 0 */
+            side: number;
         };
         /** @description A new place in the queue, counted from 0. */
         MoveRequest: {
@@ -991,6 +997,23 @@ export interface components {
         Tabs: {
             tabs: components["schemas"]["Tab"][];
         };
+        /** @description What one encoder reads: the tokens of each window, and how many have room in one. */
+        TokenCount: {
+            encoder: string;
+            windows: number[];
+            room: number;
+        };
+        /** @description The tokens of a text, for every encoder that reads it; empty where it is not known which do. */
+        Tokens: {
+            counts: components["schemas"]["TokenCount"][];
+        };
+        /** @description A text input (`path.input`) of a workflow whose tokens are to be counted. */
+        TokensRequest: {
+            workflow: {
+                [key: string]: Json;
+            };
+            to: string;
+        };
         /** @description The values that were tried, the newest first. */
         Trail: {
             points: components["schemas"]["TrailPoint"][];
@@ -1091,10 +1114,19 @@ export interface components {
             options?: {
                 [key: string]: Json;
             };
+            names?: string;
+            tokens?: string;
         };
         /** @description What a client may say: whether it shows previews. */
         Wish: {
             previews: boolean;
+        };
+        /** @description What an author may want to write: names that stand for files, by kind, and words of earlier prompts by use. */
+        Words: {
+            names: {
+                [key: string]: string[];
+            };
+            words: string[];
         };
         /** Weft workflow */
         Workflow: {
@@ -1185,7 +1217,7 @@ export interface components {
             /** @description What a form shows. */
             label?: string;
         };
-        /** @description A workflow that can be opened; templates have names such as `template:text_to_image`. */
+        /** @description A workflow that can be opened; templates have names such as `template:text_to_image`. `types`: of its nodes. */
         WorkflowRow: {
             name: string;
             title: string;
@@ -1196,6 +1228,8 @@ export interface components {
             thumbnail?: string;
             /** @default [] */
             needs: components["schemas"]["Need"][];
+            /** @default [] */
+            types: string[];
         };
         /** @description A workflow was saved. */
         WorkflowSavedEvent: {

@@ -16,6 +16,7 @@ import type {
   SavedWorkflow,
   ServerState,
   TabRow,
+  TokenCount,
   TrailPoint,
   WorkflowJson,
   WorkflowRow,
@@ -76,6 +77,10 @@ export const api = {
   nodes: () => call<Catalogue>("GET", "/api/nodes"),
   choices: (node: string, input: string) =>
     call<{ choices: string[] }>("GET", `/api/choices?node=${path(node)}&input=${path(input)}`),
+  words: (node: string, input: string) =>
+    call<{ names: Record<string, string[]>; words: string[] }>("GET", `/api/words?node=${path(node)}&input=${path(input)}`),
+  tokens: (workflow: WorkflowJson, to: string, signal?: AbortSignal) =>
+    call<{ counts: TokenCount[] }>("POST", "/api/tokens", { workflow, to }, signal),
   plan: (workflow: WorkflowJson, targets?: string[], signal?: AbortSignal) =>
     call<Plan>("POST", "/api/plan", { workflow, ...(targets ? { targets } : {}) }, signal),
   submit: (workflow: WorkflowJson, options: RunOptions = {}) => call<Job>("POST", "/api/jobs", { workflow, ...options }),

@@ -124,6 +124,7 @@ export type BatchJson = Shapes["Batch"];
 export type ItemsRequest = Pick<Partial<Shapes["JobRequest"]>, "set" | "batch" | "sweep" | "rows" | "stop" | "together" | "front">;
 export type JobRequest = Asked<Shapes["JobRequest"], "workflow">;
 export type TrailPoint = Shapes["TrailPoint"];
+export type TokenCount = Shapes["TokenCount"];
 /** A picture that was made, and by what; see GET /api/gallery. */
 export type GalleryPicture = Shapes["GalleryPicture"];
 export type Change = Shapes["Change"];

@@ -2,6 +2,7 @@
 
 import { nameOf } from "../document/specs";
 import type { InputSpec, Item, Job, Json, SweepJson } from "../protocol/types";
+import { t } from "../words";
 
 export const MOST_ITEMS = 1000;
 /** So many items go through the model at once, where there is room. */
@@ -28,7 +29,7 @@ function range(match: RegExpExecArray, int: boolean): number[] | string {
   const [from, to] = [Number(a), Number(b)];
   const many = Number(count ?? bracket ?? 0);
   if (many) {
-    if (many > MOST_ITEMS) return `at most ${MOST_ITEMS} values`;
+    if (many > MOST_ITEMS) return t("at most {most} values", { most: MOST_ITEMS });
     const found = Array.from({ length: many }, (_, i) => tidy(many === 1 ? from : from + ((to - from) * i) / (many - 1)));
     return int ? [...new Set(found.map(Math.round))] : found;
   }
@@ -39,7 +40,7 @@ function range(match: RegExpExecArray, int: boolean): number[] | string {
     return few;
   }
   const length = Math.floor(Math.abs(to - from) / by + 1e-9) + 1;
-  if (length > MOST_ITEMS) return `that is ${length} values: at most ${MOST_ITEMS}`;
+  if (length > MOST_ITEMS) return t("that is {n} values: at most {most}", { n: length, most: MOST_ITEMS });
   return Array.from({ length }, (_, i) => tidy(from + Math.sign(to - from || 1) * by * i));
 }
 
@@ -49,15 +50,15 @@ export function valuesOf(text: string, input: InputSpec, choices: readonly (stri
   const type = nameOf(input.type);
   if (isTexts(input)) {
     const lines = text.split("\n").filter((line) => line.trim());
-    return lines.length ? { values: lines, problem: "" } : bad("write one text a line");
+    return lines.length ? { values: lines, problem: "" } : bad(t("write one text a line"));
   }
   const parts = text.split(/[,;\n]/).map((part) => part.trim()).filter(Boolean);
-  if (!parts.length) return bad(type === "int" || type === "float" ? "for example 1, 2, 8 or 1..9 step 2" : "write values with commas between them");
+  if (!parts.length) return bad(type === "int" || type === "float" ? t("for example 1, 2, 8 or 1..9 step 2") : t("write values with commas between them"));
   const values: Json[] = [];
   for (const part of parts) {
     if (type === "bool") {
       const yes = /^(on|true|yes|1)$/i.test(part);
-      if (!yes && !/^(off|false|no|0)$/i.test(part)) return bad(`“${part}” is neither on nor off`);
+      if (!yes && !/^(off|false|no|0)$/i.test(part)) return bad(t("“{part}” is neither on nor off", { part }));
       values.push(yes);
     } else if (type === "int" || type === "float") {
       const rolls = isSeedInput(input) ? ROLLS.exec(part) : null;
@@ -68,18 +69,18 @@ export function valuesOf(text: string, input: InputSpec, choices: readonly (stri
         if (typeof found === "string") return bad(found);
         values.push(...found);
       } else if (isSeedInput(input) && /^\d+$/.test(part) && !Number.isSafeInteger(Number(part))) values.push(part);
-      else if (!new RegExp(`^${NUMBER}$`).test(part)) return bad(`“${part}” is no number`);
+      else if (!new RegExp(`^${NUMBER}$`).test(part)) return bad(t("“{part}” is no number", { part }));
       else values.push(Number(part));
     } else {
       const known = choices.find((choice) => String(choice).toLowerCase() === part.toLowerCase());
-      if (choices.length && known === undefined) return bad(`“${part}” is none of the choices`);
+      if (choices.length && known === undefined) return bad(t("“{part}” is none of the choices", { part }));
       values.push(known ?? part);
     }
   }
   const { low, high } = input.widget ?? {};
   const beyond = values.find((value) => typeof value === "number" && ((low !== undefined && value < low) || (high !== undefined && value > high)));
-  if (beyond !== undefined) return bad(`${String(beyond)} is out of range: ${low ?? "…"} to ${high ?? "…"}`);
-  if (type === "int" && values.some((value) => typeof value === "number" && !Number.isInteger(value))) return bad("whole numbers only");
+  if (beyond !== undefined) return bad(t("{value} is out of range: {low} to {high}", { value: String(beyond), low: low ?? "…", high: high ?? "…" }));
+  if (type === "int" && values.some((value) => typeof value === "number" && !Number.isInteger(value))) return bad(t("whole numbers only"));
   return { values, problem: "" };
 }
 
@@ -175,7 +176,7 @@ export const countOf = (job: Job): number => job.items?.length ?? Object.values(
 export function swapsOf(text: string, words: string): Values {
   const list = words.split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
   const [first] = list;
-  if (!first) return { values: [], problem: "write words with commas between them, the first one from the text" };
-  if (!text.includes(first)) return { values: [], problem: `the text has no “${first}”: begin with a word that it has` };
-  return { values: list.map((word) => text.replaceAll(first, word)), problem: list.length < 2 ? "write at least one word to put in its place" : "" };
+  if (!first) return { values: [], problem: t("write words with commas between them, the first one from the text") };
+  if (!text.includes(first)) return { values: [], problem: t("the text has no “{word}”: begin with a word that it has", { word: first }) };
+  return { values: list.map((word) => text.replaceAll(first, word)), problem: list.length < 2 ? t("write at least one word to put in its place") : "" };
 }

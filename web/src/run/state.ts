@@ -1,6 +1,6 @@
 /** The run as the editor shows it: a pure function of the plan and the diary's events. */
 
-import { plural, t } from "../words";
+import { plural, t, type Text } from "../words";
 import type { EventOf, Job, JobState, Picture, Plan, PlanStep, Problem, WireEvent } from "../protocol/types";
 
 export type Phase = "idle" | "waiting" | "running" | "done" | "hit" | "failed" | "blocked" | "cancelled";
@@ -301,3 +301,16 @@ export function bytes(count: number): string {
   }
   return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
+
+const STATES: Record<JobState, Text> = {
+  queued: "waiting",
+  running: "running",
+  succeeded: "done",
+  partial: "partly done",
+  failed: "failed",
+  cancelled: "cancelled",
+  interrupted: "interrupted",
+};
+
+/** A job's or an item's state in words. */
+export const stateWord = (state: JobState): string => t(STATES[state]);

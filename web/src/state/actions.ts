@@ -15,11 +15,12 @@ import { sentFrom, useRun } from "./run";
 import { hearTab, join, sendAll } from "./sharing";
 import { openSheet, useSheets } from "./sheets";
 import { complain, say, useUi } from "./ui";
+import { t } from "../words";
 
 export const failed = (error: unknown): void => {
   if (error instanceof DOMException && error.name === "AbortError") return;
   if (error instanceof ApiError) complain(error.problems);
-  else complain(error instanceof TypeError ? "the server does not answer; trying again" : String(error));
+  else complain(error instanceof TypeError ? t("the server does not answer; trying again") : String(error));
 };
 
 /** The workflow as the server gets it. */
@@ -104,7 +105,7 @@ export async function run(options: RunOptions & { first?: boolean; one?: boolean
     const job = await api.submit(outgoing(), { ...(title ? { title } : {}), ...rest });
     sentFrom(job.id, tab);
     if (first && (job.position ?? 0) > 0) await api.move(job.id, 0);
-    if (many) say(`${count} pictures, each of its own seed`, { label: "show them", run: () => void openSheet(job.id).catch(failed) });
+    if (many) say(t("{n} pictures, each of its own seed", { n: count }), { label: t("show them"), run: () => void openSheet(job.id).catch(failed) });
     return job;
   } catch (error) {
     failed(error);
@@ -229,7 +230,7 @@ export async function save(name?: string): Promise<boolean> {
   try {
     await api.save(wanted, outgoing());
     useDocument.getState().markSaved(wanted);
-    say(`saved as “${wanted}”`);
+    say(t("saved as “{name}”", { name: wanted }));
     return true;
   } catch (error) {
     failed(error);

@@ -2,6 +2,7 @@ import { create } from "zustand";
 import { api } from "../protocol/http";
 import type { Json } from "../protocol/types";
 import { complain } from "./ui";
+import { t } from "../words";
 
 /** Pictures that were starred: kept with the server's settings, so that every browser has them. */
 export const useFavourites = create<{ blobs: string[] }>(() => ({ blobs: [] }));
@@ -22,6 +23,6 @@ export function toggleFavourite(blob: string): void {
   useFavourites.setState({ blobs: next });
   api.setSettings({ [NAME]: next }).catch(() => {
     useFavourites.setState({ blobs });
-    complain("the favourite could not be kept: the server does not answer");
+    complain(t("the favourite could not be kept: the server does not answer"));
   });
 }

@@ -114,6 +114,10 @@ interface UiState {
   /** Run by itself after every edit. */
   live: boolean;
   trail: TrailAsk | null;
+  /** The node type whose help is read. */
+  helping: string | null;
+  /** The prompt that is written in the large view. */
+  prompting: { node: string; input: string } | null;
   theme: "dark" | "light";
   minimap: boolean;
   toasts: Toast[];
@@ -177,6 +181,8 @@ export const useUi = create<UiState>((set, get) => ({
   sharing: recall("weft.sharing") === "on",
   live: false,
   trail: null,
+  helping: null,
+  prompting: null,
   theme: recall("weft.theme") === "light" ? "light" : "dark",
   minimap: recall("weft.minimap") !== "off",
   toasts: [],

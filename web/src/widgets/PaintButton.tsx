@@ -1,5 +1,6 @@
 import { useUi } from "../state/ui";
 import { IconButton } from "../ui/basics";
+import { t } from "../words";
 
 /** Over a picture: paint a mask on it. */
 export function PaintButton({ node, title, url }: { node: string; title: string; url: string }) {
@@ -7,7 +8,7 @@ export function PaintButton({ node, title, url }: { node: string; title: string;
     <IconButton
       className="paint nodrag"
       icon="brush"
-      label={`Paint a mask over ${title}`}
+      label={t("Paint a mask over {title}", { title })}
       onClick={() => useUi.getState().set({ painting: { node, title, url } })}
     />
   );

@@ -6,7 +6,8 @@ import type { InputSpec, Json, Source } from "../protocol/types";
 import { perform, scopeNow, useDocument } from "../state/document";
 import { useRun } from "../state/run";
 import { useUi } from "../state/ui";
-import { ChoiceField, type FieldProps, NumberField, SeedField, TextField, ToggleField } from "./fields";
+import { t } from "../words";
+import { ChoiceField, type FieldProps, NumberField, PromptField, SeedField, TextField, ToggleField } from "./fields";
 
 interface WidgetProps {
   node: string;
@@ -25,10 +26,13 @@ const LIVE_CHOICES = new Set(["model", "file", "choices"]);
 export function textOf(value: Json | undefined, drawn?: number | string): string {
   if (value === undefined || value === null) return "–";
   if (value === "random" || value === "increment") return drawn === undefined ? value : `${drawn} ⟳`;
-  if (typeof value === "boolean") return value ? "on" : "off";
+  if (typeof value === "boolean") return value ? t("on") : t("off");
   if (typeof value === "object") return JSON.stringify(value);
   return String(value);
 }
+
+/** A list of its own is open beside it: the focus is there, and the control has to stay. */
+const opened = (element: HTMLElement): boolean => element.querySelector("[aria-expanded=true]") !== null;
 
 /** The widget of one input: its value in words at rest, the real control under the pointer or the focus. */
 export const Widget = memo(function Widget({ node, type, input, source, drawn, live, label }: WidgetProps) {
@@ -58,11 +62,11 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
     return (
       <span className="rest wired">
         <span className="name">{name}</span>
-        <span className="value">wired</span>
+        <span className="value">{t("wired")}</span>
       </span>
     );
   }
-  if (wired) return <span className="rest text wired">{`${name}: wired`}</span>;
+  if (wired) return <span className="rest text wired">{t("{name}: wired", { name })}</span>;
   if (!live && !awake) {
     const wake = () => setAwake(true);
     const text = textOf(value, drawn);
@@ -104,8 +108,18 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
     onRoll: (next) => void perform({ ...setValue(scopeNow(), node, input.name, next), quiet: true }),
     last: input.widget?.kind === "seed" ? useRun.getState().run.drawn[`${node}.${input.name}`] : undefined,
   };
+  const changed = input.default !== undefined && source !== undefined && JSON.stringify(value) !== JSON.stringify(input.default);
+  const reset = changed
+    ? () => {
+        useDocument.getState().settle();
+        perform(setValue(scopeNow(), node, input.name, undefined));
+        useDocument.getState().settle();
+      }
+    : undefined;
   const kind = nameOf(input.type);
-  const field = multiline ? (
+  const field = input.widget?.kind === "prompt" ? (
+    <PromptField {...fieldProps} rows={live ? 4 : 3} />
+  ) : multiline ? (
     <TextField {...fieldProps} rows={live ? 4 : 3} />
   ) : input.widget?.kind === "seed" ? (
     <SeedField {...fieldProps} />
@@ -119,7 +133,7 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
     <TextField {...fieldProps} />
   );
   const sleep = (element: HTMLElement) => {
-    if (!live && !element.contains(document.activeElement)) setAwake(false);
+    if (!live && !element.contains(document.activeElement) && !opened(element)) setAwake(false);
   };
   return (
     <span
@@ -142,13 +156,17 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
       }}
       onBlur={(event) => {
         const element = event.currentTarget;
-        if (!live && !element.contains(event.relatedTarget) && !element.matches(":hover")) setAwake(false);
+        if (!live && !element.contains(event.relatedTarget) && !element.matches(":hover") && !opened(element)) setAwake(false);
       }}
       onKeyDown={(event: KeyboardEvent) => {
         if (event.key === "Escape") (document.activeElement as HTMLElement | null)?.blur();
       }}
     >
-      {multiline ? null : <span className="name">{name}</span>}
+      {multiline ? null : (
+        <span className="name" title={reset ? t("Double-click: back to {value}", { value: textOf(input.default) }) : undefined} onDoubleClick={reset}>
+          {name}
+        </span>
+      )}
       {field}
     </span>
   );

@@ -1,12 +1,16 @@
 /** German. Its keys are the English texts, all that the editor itself says: a text that is not here does not compile. */
 import { hands } from "./hands";
+import { fields } from "./fields";
 import { panels } from "./panels";
+import { rooms } from "./rooms";
 import { results } from "./results";
 import { wire } from "./wire";
 
 export const de = {
   ...hands,
+  ...fields,
   ...panels,
+  ...rooms,
   ...results,
   ...wire,
   // the graph
@@ -169,7 +173,7 @@ export const de = {
   "Shift + drag": "Shift + ziehen",
   "select with a box": "mit einem Kasten auswählen",
   "Drag over a number": "Über eine Zahl ziehen",
-  "change it; Shift is faster": "ändern; mit Shift schneller",
+  "change it; Shift is finer, Ctrl coarser": "ändern; mit Shift feiner, mit Ctrl gröber",
   "Ctrl+↑ / Ctrl+↓ in a prompt": "Ctrl+↑ / Ctrl+↓ in einem Prompt",
   "weigh the word": "das Wort gewichten",
   "Ctrl+C / Ctrl+V": "Ctrl+C / Ctrl+V",

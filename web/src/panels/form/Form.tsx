@@ -20,17 +20,17 @@ export function Form() {
   const parameters = Object.entries(document.parameters ?? {}).sort(([, a], [, b]) => (a.order ?? 99) - (b.order ?? 99));
   const saved = useDocument((state) => tabOf(state).name);
   const page = useUi((state) => state.page);
-  if (scope) return <Empty>Leave the sub-graph (Esc) to see the form.</Empty>;
-  if (!parameters.length) return <Empty>Select a node and press “show in the form” on an input.</Empty>;
+  if (scope) return <Empty>{t("Leave the sub-graph (Esc) to see the form.")}</Empty>;
+  if (!parameters.length) return <Empty>{t("Select a node and press “show in the form” on an input.")}</Empty>;
   const groups = [...new Set(parameters.map(([, parameter]) => parameter.group ?? ""))];
   const results = Object.values(document.outputs ?? {}).flatMap((from) => pictures[parseEnd(from).node] ?? []);
-  const shown = results.map((picture, index) => ({ url: blobUrl(picture.blob), label: `result ${index + 1}` }));
+  const shown = results.map((picture, index) => ({ url: blobUrl(picture.blob), label: t("result {n}", { n: index + 1 }) }));
   return (
     <>
       {shown.length ? (
         <div className="results">
           {shown.map((picture, at) => (
-            <button type="button" key={picture.url} aria-label={`Open ${picture.label}`} onClick={() => useUi.getState().set({ viewing: { pictures: shown, at } })}>
+            <button type="button" key={picture.url} aria-label={t("Open {name}", { name: picture.label })} onClick={() => useUi.getState().set({ viewing: { pictures: shown, at } })}>
               <img src={picture.url} alt={picture.label} />
             </button>
           ))}

@@ -13,8 +13,9 @@ import { Icon, type IconName } from "../../ui/icons";
 import { Board, type Settings, type Tool } from "./board";
 import { covered } from "./mask";
 import { placeMask, targetsFor } from "./targets";
+import { t, type Text } from "../../words";
 
-const TOOLS: { id: Tool; icon: IconName; name: string; key: string }[] = [
+const TOOLS: { id: Tool; icon: IconName; name: Text; key: string }[] = [
   { id: "brush", icon: "brush", name: "Brush", key: "B" },
   { id: "erase", icon: "eraser", name: "Eraser", key: "E" },
   { id: "lasso", icon: "lasso", name: "Outline", key: "L" },
@@ -33,7 +34,7 @@ const loadImage = (url: string): Promise<HTMLImageElement> =>
   new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("the picture cannot be shown: run the node first"));
+    image.onerror = () => reject(new Error(t("the picture cannot be shown: run the node first")));
     image.src = url;
   });
 
@@ -126,7 +127,7 @@ export function Painter({ painting }: { painting: Painting }) {
       const kept = board.current;
       void kept.png().then((blob) => {
         const url = URL.createObjectURL(blob);
-        say("the mask was not kept", { label: "paint on", run: () => useUi.getState().set({ painting: { ...painting, begin: url } }) });
+        say(t("the mask was not kept"), { label: t("paint on"), run: () => useUi.getState().set({ painting: { ...painting, begin: url } }) });
       });
     }
   };
@@ -134,7 +135,7 @@ export function Painter({ painting }: { painting: Painting }) {
   const save = async (thenRun: boolean) => {
     const made = board.current;
     if (!made || !target || busy) return;
-    if (!covered(made.mask)) return complain("nothing is painted: mark what is to change");
+    if (!covered(made.mask)) return complain(t("nothing is painted: mark what is to change"));
     setBusy(true);
     try {
       const blob = await made.png();
@@ -145,7 +146,7 @@ export function Painter({ painting }: { painting: Painting }) {
       useUi.getState().set({ painting: null, selected: [command.name] });
       if (target.id === "alone") canvas().fit([command.name]);
       if (thenRun) void run();
-      else say(target.id === "alone" ? "the mask stands beside the picture: draw a wire from it" : "the mask is in the graph", { label: "run", run: () => void run() });
+      else say(target.id === "alone" ? t("the mask stands beside the picture: draw a wire from it") : t("the mask is in the graph"), { label: t("run"), run: () => void run() });
     } catch (error) {
       failed(error);
       setBusy(false);
@@ -206,37 +207,37 @@ export function Painter({ painting }: { painting: Painting }) {
   };
 
   return (
-    <Dialog label={`Paint a mask over ${painting.title}`} className="painter" onClose={leave}>
+    <Dialog label={t("Paint a mask over {title}", { title: painting.title })} className="painter" onClose={leave}>
       <div className="painter-body" onKeyDown={onKeyDown}>
-        <div className="tools" role="toolbar" aria-label="Tools">
+        <div className="tools" role="toolbar" aria-label={t("Tools")}>
           {TOOLS.map((tool) => (
-            <IconButton key={tool.id} icon={tool.icon} label={`${tool.name} (${tool.key})`} pressed={settings.tool === tool.id} onClick={() => change({ tool: tool.id })} />
+            <IconButton key={tool.id} icon={tool.icon} label={`${t(tool.name)} (${tool.key})`} pressed={settings.tool === tool.id} onClick={() => change({ tool: tool.id })} />
           ))}
           <span className="rule" />
-          <IconButton icon="undo" label="Undo (Ctrl+Z)" disabled={!told.undo} onClick={() => board.current?.undo()} />
-          <IconButton icon="redo" label="Redo (Ctrl+Shift+Z)" disabled={!told.redo} onClick={() => board.current?.redo()} />
+          <IconButton icon="undo" label={t("Undo (Ctrl+Z)")} disabled={!told.undo} onClick={() => board.current?.undo()} />
+          <IconButton icon="redo" label={t("Redo (Ctrl+Shift+Z)")} disabled={!told.redo} onClick={() => board.current?.redo()} />
           <span className="rule" />
-          <IconButton icon="invert" label="Invert (I)" onClick={() => board.current?.invert()} />
-          <IconButton icon="full" label="Mark everything" onClick={() => board.current?.fill()} />
-          <IconButton icon="trash" label="Clear (Delete)" onClick={() => board.current?.clear()} />
+          <IconButton icon="invert" label={t("Invert (I)")} onClick={() => board.current?.invert()} />
+          <IconButton icon="full" label={t("Mark everything")} onClick={() => board.current?.fill()} />
+          <IconButton icon="trash" label={t("Clear (Delete)")} onClick={() => board.current?.clear()} />
         </div>
         <div className="settings">
           {settings.tool === "wand" ? (
-            <Slide label="Tolerance" value={settings.tolerance} high={128} step={1} text={String(settings.tolerance)} onChange={(tolerance) => change({ tolerance })} />
+            <Slide label={t("Tolerance")} value={settings.tolerance} high={128} step={1} text={String(settings.tolerance)} onChange={(tolerance) => change({ tolerance })} />
           ) : null}
           {settings.tool === "brush" || settings.tool === "erase" ? (
             <>
-              <Slide label="Size [ ]" value={Math.log2(settings.size)} high={11} text={`${settings.size} px`} onChange={(power) => change({ size: Math.round(2 ** power) })} />
-              <Slide label="Hardness" value={settings.hardness} text={percent(settings.hardness)} onChange={(hardness) => change({ hardness })} />
+              <Slide label={t("Size [ ]")} value={Math.log2(settings.size)} high={11} text={`${settings.size} px`} onChange={(power) => change({ size: Math.round(2 ** power) })} />
+              <Slide label={t("Hardness")} value={settings.hardness} text={percent(settings.hardness)} onChange={(hardness) => change({ hardness })} />
             </>
           ) : null}
-          <Slide label="Overlay" value={settings.opacity} low={0.1} text={percent(settings.opacity)} onChange={(opacity) => change({ opacity })} />
-          <span className="swatches" role="group" aria-label="Overlay colour">
+          <Slide label={t("Overlay")} value={settings.opacity} low={0.1} text={percent(settings.opacity)} onChange={(opacity) => change({ opacity })} />
+          <span className="swatches" role="group" aria-label={t("Overlay colour")}>
             {COLOURS.map((colour, index) => (
               <button
                 type="button"
                 key={colour.join()}
-                aria-label={`Overlay colour ${index + 1}`}
+                aria-label={t("Overlay colour {n}", { n: index + 1 })}
                 aria-pressed={settings.colour === colour}
                 style={{ background: `rgb(${colour.join()})` }}
                 onClick={() => change({ colour })}
@@ -244,9 +245,9 @@ export function Painter({ painting }: { painting: Painting }) {
             ))}
           </span>
           <span className="space" />
-          <IconButton icon="close" label="Leave without keeping (Esc)" onClick={leave} />
+          <IconButton icon="close" label={t("Leave without keeping (Esc)")} onClick={leave} />
         </div>
-        <div className="stage" ref={stage} tabIndex={0} aria-busy={!ready} role="application" aria-label="The picture: drag to paint; with the keyboard, arrows move the brush and Enter paints">
+        <div className="stage" ref={stage} tabIndex={0} aria-busy={!ready} role="application" aria-label={t("The picture: drag to paint; with the keyboard, arrows move the brush and Enter paints")}>
           <div className="sheet" ref={sheet}>
             <img src={painting.url} alt={painting.title} draggable={false} />
             <canvas ref={overlay} />
@@ -258,24 +259,24 @@ export function Painter({ painting }: { painting: Painting }) {
         </div>
         <footer>
           <span className="zoom">
-            <button type="button" aria-label="Zoom out" onClick={() => board.current?.zoomTo(told.zoom / 1.25)}>
+            <button type="button" aria-label={t("Zoom out")} onClick={() => board.current?.zoomTo(told.zoom / 1.25)}>
               –
             </button>
-            <button type="button" title="Whole picture (.) – press 1 for 100 %" onClick={() => board.current?.fit()}>
+            <button type="button" title={t("Whole picture (.) – press 1 for 100 %")} onClick={() => board.current?.fit()}>
               {Math.round(told.zoom * 100)} %
             </button>
-            <button type="button" aria-label="Zoom in" onClick={() => board.current?.zoomTo(told.zoom * 1.25)}>
+            <button type="button" aria-label={t("Zoom in")} onClick={() => board.current?.zoomTo(told.zoom * 1.25)}>
               +
             </button>
           </span>
-          <span className="share" role="status">{told.share ? `${(told.share * 100).toFixed(told.share < 0.1 ? 1 : 0)} % marked` : "paint what is to change"}</span>
+          <span className="share" role="status">{told.share ? t("{share} % marked", { share: (told.share * 100).toFixed(told.share < 0.1 ? 1 : 0) }) : t("paint what is to change")}</span>
           {source ? (
             <button type="button" className="plain" onClick={() => void loadImage(source).then((image) => board.current?.begin(image), failed)}>
-              begin with what is there
+              {t("begin with what is there")}
             </button>
           ) : null}
           <span className="space" />
-          <select aria-label="What the mask is for" value={target?.id} onChange={(event) => setChosen(event.target.value)}>
+          <select aria-label={t("What the mask is for")} value={target?.id} onChange={(event) => setChosen(event.target.value)}>
             {targets.map((item) => (
               <option key={item.id} value={item.id}>
                 {item.text}
@@ -283,10 +284,10 @@ export function Painter({ painting }: { painting: Painting }) {
             ))}
           </select>
           <button type="button" className="keep" disabled={busy} onClick={() => void save(false)}>
-            Keep
+            {t("Keep")}
           </button>
-          <button type="button" className="run-button" disabled={busy} onClick={() => void save(true)} title="Ctrl+Enter">
-            <Icon name="run" /> Keep and run
+          <button type="button" className="run-button" disabled={busy} onClick={() => void save(true)} title={t("Keep and run (Ctrl+Enter)")}>
+            <Icon name="run" /> {t("Keep and run")}
           </button>
         </footer>
       </div>

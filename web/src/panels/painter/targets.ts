@@ -5,6 +5,7 @@ import { freeName, graphAt, removeNodes, rootOf, viewKey } from "../../document/
 import { nameOf, specOf, type Specs } from "../../document/specs";
 import { endText, mapLinks, parseEnd, reaches, wiresInto } from "../../document/wires";
 import type { GraphJson, WorkflowJson } from "../../protocol/types";
+import { t } from "../../words";
 
 export interface Target {
   /** Stable, for a list to choose from. */
@@ -64,12 +65,12 @@ export function targetsFor(ground: Ground, painted: string): Target[] {
   for (const root of roots(ground)) {
     const others = root.readers.join(", ");
     if (isPainted(graph, root.node)) {
-      list.push({ id: `again ${root.node}`, text: `Change “${titled(graph, root.node)}”`, instead: "", socket: "", update: root.node, rank: root.node === painted ? 0 : 1 });
+      list.push({ id: `again ${root.node}`, text: t("Change “{node}”", { node: titled(graph, root.node) }), instead: "", socket: "", update: root.node, rank: root.node === painted ? 0 : 1 });
       continue;
     }
     const own = root.node === painted;
     const near = root.readers.some(readsIt);
-    const text = own ? `As the mask of “${titled(graph, painted)}” (for ${others})` : `Instead of “${titled(graph, root.node)}” (for ${others})`;
+    const text = own ? t("As the mask of “{node}” (for {others})", { node: titled(graph, painted), others }) : t("Instead of “{node}” (for {others})", { node: titled(graph, root.node), others });
     list.push({ id: `instead ${root.end}`, text, instead: root.end, socket: "", update: "", rank: own ? 2 : near ? 3 : 6 });
   }
   for (const [name, json] of Object.entries(graph.nodes)) {
@@ -78,11 +79,11 @@ export function targetsFor(ground: Ground, painted: string): Target[] {
       if (!isMask(input.type) || input.gather || input.wired === false || json.inputs[input.name] !== undefined) continue;
       // Saving a picture with holes in it is rarely what a mask is painted for.
       const rank = !readsIt(name) && name !== painted ? 7 : spec?.effect ? 8 : 4;
-      list.push({ id: `to ${name}.${input.name}`, text: `For ${titled(graph, name)} · ${input.name}`, instead: "", socket: `${name}.${input.name}`, update: "", rank });
+      list.push({ id: `to ${name}.${input.name}`, text: t("For {node} · {input}", { node: titled(graph, name), input: input.name }), instead: "", socket: `${name}.${input.name}`, update: "", rank });
     }
   }
   list.sort((a, b) => a.rank - b.rank);
-  const alone: Target = { id: "alone", text: "Only add the mask, to be wired by hand", instead: "", socket: "", update: "" };
+  const alone: Target = { id: "alone", text: t("Only add the mask, to be wired by hand"), instead: "", socket: "", update: "" };
   const likely = list.filter((item) => item.rank < 6);
   const rest = list.filter((item) => item.rank >= 6);
   return [...likely, alone, ...rest].map(({ id, text, instead, socket, update }) => ({ id, text, instead, socket, update }));

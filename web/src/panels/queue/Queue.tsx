@@ -2,6 +2,7 @@ import { api } from "../../protocol/http";
 import { failed, refreshQueue } from "../../state/actions";
 import { useRun } from "../../state/run";
 import { Empty, IconButton } from "../../ui/basics";
+import { t } from "../../words";
 
 export function Queue() {
   const jobs = useRun((state) => state.queue);
@@ -12,25 +13,25 @@ export function Queue() {
     <>
       <div className="bar">
         <button type="button" onClick={() => then(api.queue({ paused: !paused }))}>
-          {paused ? "Go on" : "Pause"}
+          {paused ? t("Go on") : t("Pause")}
         </button>
         <button type="button" disabled={!open.length} onClick={() => then(api.queue({ clear: true }))}>
-          Clear
+          {t("Clear")}
         </button>
       </div>
       <ul className="rows">
         {open.map((job) => (
           <li key={job.id}>
             <span className="item">
-              <b>{job.title || "untitled"}</b>
-              <span>{job.state === "running" ? "running" : "waits"}</span>
+              <b>{job.title || t("untitled")}</b>
+              <span>{job.state === "running" ? t("running") : t("waits")}</span>
             </span>
-            {job.state === "queued" ? <IconButton icon="up" label="To the front" onClick={() => then(api.move(job.id, 0))} /> : null}
-            <IconButton icon="close" label="Cancel" onClick={() => then(api.cancel(job.id))} />
+            {job.state === "queued" ? <IconButton icon="up" label={t("To the front")} onClick={() => then(api.move(job.id, 0))} /> : null}
+            <IconButton icon="close" label={t("Cancel")} onClick={() => then(api.cancel(job.id))} />
           </li>
         ))}
       </ul>
-      {open.length ? null : <Empty>{paused ? "The queue is paused." : "Nothing waits."}</Empty>}
+      {open.length ? null : <Empty>{paused ? t("The queue is paused.") : t("Nothing waits.")}</Empty>}
     </>
   );
 }

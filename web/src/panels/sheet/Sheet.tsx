@@ -10,6 +10,8 @@ import { Empty, IconButton } from "../../ui/basics";
 import { Icon } from "../../ui/icons";
 import { saveSheet } from "./picture";
 import { openGraph, takeValues } from "./results";
+import { stateWord } from "../../run/state";
+import { plural, t } from "../../words";
 
 /** The results of a job with items: a labelled grid that fills while it runs; of a cull, a sheet to choose from. */
 export function Sheet() {
@@ -49,14 +51,14 @@ function Filled({ job }: { job: Job }) {
 
   const view = (index: number) => {
     const shown = items.filter((one) => pictureOf(one));
-    const pictures = shown.map((one) => ({ blob: pictureOf(one)?.blob, url: blobUrl(pictureOf(one)?.blob ?? ""), label: one.label || `item ${one.index + 1}`, job: job.id, item: one.index }));
+    const pictures = shown.map((one) => ({ blob: pictureOf(one)?.blob, url: blobUrl(pictureOf(one)?.blob ?? ""), label: one.label || t("item {n}", { n: one.index + 1 }), job: job.id, item: one.index }));
     const at = shown.findIndex((one) => one.index === index);
     if (at >= 0) useUi.getState().set({ viewing: { pictures, at } });
   };
   const choose = (index: number) => useSheets.getState().choose(index);
   const finish = async () => {
     const wanted = [...chosen].sort((a, b) => a - b);
-    if (!wanted.length) return say("choose the pictures to finish: click them, or press Space");
+    if (!wanted.length) return say(t("choose the pictures to finish: click them, or press Space"));
     try {
       const made = await api.finish(job.id, wanted);
       await openSheet(made.id);
@@ -98,38 +100,38 @@ function Filled({ job }: { job: Job }) {
   };
 
   return (
-    <section className="sheet-view" aria-label={`Results of ${job.title || "the job"}`} tabIndex={-1} ref={box} onKeyDown={onKeyDown}>
+    <section className="sheet-view" aria-label={t("Results of {title}", { title: job.title || t("the job") })} tabIndex={-1} ref={box} onKeyDown={onKeyDown}>
       <header>
         <h2>
-          {job.title || "untitled"} <span>{culled ? "cull" : job.sweep ? "sweep" : "batch"}</span>
+          {job.title || t("untitled")} <span>{culled ? t("cull") : job.sweep ? t("sweep") : t("batch")}</span>
         </h2>
         <span className="done" role="status" data-done={done}>
-          {running ? `${done} of ${items.length}` : `${items.length} item${items.length === 1 ? "" : "s"}${job.state === "succeeded" ? "" : `, ${job.state}`}`}
+          {running ? t("{done} of {n}", { done, n: items.length }) : `${plural(items.length, "1 item", "{n} items")}${job.state === "succeeded" ? "" : `, ${stateWord(job.state)}`}`}
         </span>
         <span className="space" />
         {culled ? (
-          <button type="button" className="run-button" disabled={!chosen.size} onClick={() => void finish()} title="Carry the chosen ones to the end; the steps that are done are not done again (F)">
-            <Icon name="run" /> {chosen.size ? `Finish ${chosen.size}` : "Choose what to finish"}
+          <button type="button" className="run-button" disabled={!chosen.size} onClick={() => void finish()} title={t("Carry the chosen ones to the end; the steps that are done are not done again (F)")}>
+            <Icon name="run" /> {chosen.size ? t("Finish {n}", { n: chosen.size }) : t("Choose what to finish")}
           </button>
         ) : null}
         {running ? (
           <button type="button" onClick={() => void api.cancel(job.id).catch(failed)}>
-            Stop
+            {t("Stop")}
           </button>
         ) : null}
         {!running && bad.length ? (
           <button type="button" onClick={() => void api.retry(job.id).then((made) => openSheet(made.id), failed)}>
-            Run {bad.length} again
+            {t("Run {n} again", { n: bad.length })}
           </button>
         ) : null}
         <button type="button" disabled={!done} onClick={() => void saveSheet(job, grid).catch(failed)}>
-          Save as one picture
+          {t("Save as one picture")}
         </button>
-        <input type="range" aria-label="Size of the pictures" min={64} max={512} value={size} onChange={(event) => setSize(Number(event.target.value))} />
-        <IconButton icon="close" label="Close the sheet (Esc)" onClick={close} />
+        <input type="range" aria-label={t("Size of the pictures")} min={64} max={512} value={size} onChange={(event) => setSize(Number(event.target.value))} />
+        <IconButton icon="close" label={t("Close the sheet (Esc)")} onClick={close} />
       </header>
       <div className="pages" style={{ "--cell": `${size}px` } as React.CSSProperties}>
-        {items.length ? null : <Empty>This job has no items.</Empty>}
+        {items.length ? null : <Empty>{t("This job has no items.")}</Empty>}
         {grid.pages.map((page, number) => (
           <div key={number} className="page">
             {page.title ? <h3>{page.title}</h3> : null}
@@ -188,14 +190,14 @@ function Filled({ job }: { job: Job }) {
           </span>
           {item.error ? <span className="wrong">{item.error.message}</span> : null}
           <span className="space" />
-          <button type="button" onClick={() => view(item.index)} disabled={!pictureOf(item)} title="Enter">
-            Open large
+          <button type="button" onClick={() => view(item.index)} disabled={!pictureOf(item)} title="↵">
+            {t("Open large")}
           </button>
-          <button type="button" onClick={() => takeValues(item)} title="Into the open graph; nothing runs (U)">
-            Use these values
+          <button type="button" onClick={() => takeValues(item)} title={t("Into the open graph; nothing runs (U)")}>
+            {t("Use these values")}
           </button>
           <button type="button" onClick={() => void openGraph(job.id, item.index)} title="G">
-            Open its graph
+            {t("Open its graph")}
           </button>
         </footer>
       ) : null}
@@ -214,7 +216,7 @@ function CellView(props: { cell: Cell; named: boolean; current: boolean; chosen:
       data-cell={props.cell.index}
       tabIndex={props.current ? 0 : -1}
       aria-pressed={props.chosen}
-      aria-label={`${item?.label ?? ""}, ${state}${props.chosen ? ", chosen" : ""}`}
+      aria-label={`${item?.label ?? ""}, ${stateWord(state)}${props.chosen ? `, ${t("chosen")}` : ""}`}
       onClick={props.onPick}
       onDoubleClick={props.onOpen}
     >
@@ -224,7 +226,7 @@ function CellView(props: { cell: Cell; named: boolean; current: boolean; chosen:
           <span style={{ width: `${(item?.fraction ?? 0) * 100}%` }} />
         </span>
       ) : null}
-      {!picture && state !== "running" ? <span className="word">{item?.error?.message ?? { queued: "waits", succeeded: "no picture" }[state as "queued"] ?? state}</span> : null}
+      {!picture && state !== "running" ? <span className="word">{item?.error?.message ?? (state === "succeeded" ? t("no picture") : stateWord(state))}</span> : null}
       {props.named && item?.label ? <span className="name">{item.label}</span> : null}
       {props.chosen ? <Icon name="check" size={18} /> : null}
     </button>

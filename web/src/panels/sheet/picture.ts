@@ -4,6 +4,7 @@ import { blobUrl } from "../../protocol/http";
 import type { Job } from "../../protocol/types";
 import { type Grid, pictureOf } from "../../run/items";
 import { say } from "../../state/ui";
+import { t } from "../../words";
 
 const LONGEST = 8192;
 const GAP = 6;
@@ -12,7 +13,7 @@ const load = (url: string): Promise<HTMLImageElement> =>
   new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("a picture of the sheet cannot be read"));
+    image.onerror = () => reject(new Error(t("a picture of the sheet cannot be read")));
     image.src = url;
   });
 
@@ -57,7 +58,7 @@ export async function drawSheet(grid: Grid): Promise<Blob> {
   const first = pictures.values().next().value;
   const canvas = document.createElement("canvas");
   const pen = canvas.getContext("2d");
-  if (!first || !pen) throw new Error("no cell of the sheet has a picture yet");
+  if (!first || !pen) throw new Error(t("no cell of the sheet has a picture yet"));
   const family = getComputedStyle(document.body).fontFamily;
   const measure = (text: string) => {
     pen.font = `16px ${family}`;
@@ -103,7 +104,7 @@ export async function drawSheet(grid: Grid): Promise<Blob> {
       y += plan.cell.height + GAP;
     }
   }
-  return await new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the sheet could not be written"))), "image/png"));
+  return await new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(t("the sheet could not be written")))), "image/png"));
 }
 
 export async function saveSheet(job: Job, grid: Grid): Promise<void> {
@@ -113,5 +114,5 @@ export async function saveSheet(job: Job, grid: Grid): Promise<void> {
   link.download = `${(job.title || "sheet").replace(/[\\/:*?"<>|]/g, "_")} sheet.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  say(`saved as “${link.download}”`);
+  say(t("saved as “{name}”", { name: link.download }));
 }

@@ -9,6 +9,7 @@ import { failed } from "../../state/actions";
 import { specsNow } from "../../state/catalogue";
 import { documentNow, perform, scopeNow, useDocument } from "../../state/document";
 import { say, useUi } from "../../state/ui";
+import { t } from "../../words";
 
 /** Put an item's own values into the open graph: one undo step, nothing runs. */
 export function takeValues(item: Item): void {
@@ -18,8 +19,8 @@ export function takeValues(item: Item): void {
     const end = parseEnd(to);
     return setValue(scopeNow(), end.node, end.output, value as Json).puts;
   });
-  if (perform(puts.length ? { label: item.label || "values of a result", puts } : null)) say(`the graph has ${item.label || "its values"} now`);
-  else say("the graph has these values already");
+  if (perform(puts.length ? { label: item.label || "values of a result", puts } : null)) say(t("the graph has {values} now", { values: item.label || t("its values") }));
+  else say(t("the graph has these values already"));
 }
 
 export async function openGraph(job: string, item?: number | null): Promise<void> {
@@ -27,7 +28,7 @@ export async function openGraph(job: string, item?: number | null): Promise<void
     const { workflow } = await api.graph(job, item);
     useDocument.getState().open(withSpots(workflow, specsNow()), "");
     useUi.getState().set({ sheet: null, viewing: null, gallery: false, selected: [] });
-    say("the graph that made it is open in a tab of its own");
+    say(t("the graph that made it is open in a tab of its own"));
   } catch (error) {
     failed(error);
   }

@@ -14,6 +14,7 @@ import { Icon } from "../../ui/icons";
 import { sweepable } from "../../document/inputs";
 import { Sharing } from "./Sharing";
 import { useForecast } from "./SweepPanel";
+import { t } from "../../words";
 
 /** Many seeds a few steps far, to choose from; only the chosen ones are carried to the end. */
 export function CullPanel() {
@@ -37,8 +38,8 @@ export function CullPanel() {
   const request: ItemsRequest | null =
     node && seed && count > 0 ? { batch: { count, seed: seed.to, policy }, stop: { [node]: far }, set: clean } : null;
   const { forecast, problem } = useForecast(request ? JSON.stringify(request) : "", "items");
-  if (!able.length) return <Empty>No node of this graph can stop early. Add a “denoise” node, then look at many seeds here before finishing few.</Empty>;
-  if (!seed) return <Empty>No seed of this graph is typed in: take the wire out of the denoise node’s seed.</Empty>;
+  if (!able.length) return <Empty>{t("No node of this graph can stop early. Add a “denoise” node, then look at many seeds here before finishing few.")}</Empty>;
+  if (!seed) return <Empty>{t("No seed of this graph is typed in: take the wire out of the denoise node’s seed.")}</Empty>;
   const start = async () => {
     if (!request) return;
     const job = await run(request);
@@ -47,10 +48,10 @@ export function CullPanel() {
   const number = (text: string, low: number, high: number) => Math.max(low, Math.min(high, Math.round(Number(text)) || low));
   return (
     <div className="sweep cull">
-      <Empty>Run many seeds a few steps far, choose the good ones on a sheet, and finish only those.</Empty>
+      <Empty>{t("Run many seeds a few steps far, choose the good ones on a sheet, and finish only those.")}</Empty>
       {able.length > 1 ? (
         <label className="field">
-          <span>node</span>
+          <span>{t("node")}</span>
           <select value={node} onChange={(event) => setAsked(event.target.value)}>
             {able.map(([name]) => (
               <option key={name}>{name}</option>
@@ -60,29 +61,29 @@ export function CullPanel() {
       ) : null}
       <div className="two">
         <label>
-          seeds
+          {t("seeds")}
           <input type="number" min={1} max={1000} value={count} onChange={(event) => setCount(number(event.target.value, 1, 1000))} />
         </label>
         <label>
-          stop after step (of {steps})
+          {t("stop after step (of {steps})", { steps })}
           <input type="number" min={1} max={steps - 1} value={far} onChange={(event) => setStop(number(event.target.value, 1, steps - 1))} />
         </label>
       </div>
-      <div className="modes" role="group" aria-label="Which seeds">
+      <div className="modes" role="group" aria-label={t("Which seeds")}>
         <button type="button" aria-pressed={policy === "increment"} onClick={() => setPolicy("increment")}>
-          count up
+          {t("count up")}
         </button>
         <button type="button" aria-pressed={policy === "random"} onClick={() => setPolicy("random")}>
-          random
+          {t("random")}
         </button>
       </div>
       <footer>
         <p className={problem ? "wrong" : "cost"} role="status" data-cost>
-          {problem || (forecast ? `${count} items, ${forecast.todo} steps now${forecast.seconds ? `, ≈ ${duration(forecast.seconds)}` : ""}; ${steps - far} more for each you finish` : "counting…")}
+          {problem || (forecast ? `${t("{count} items, {todo} steps now", { count, todo: forecast.todo })}${forecast.seconds ? `, ≈ ${duration(forecast.seconds)}` : ""}; ${t("{more} more for each you finish", { more: steps - far })}` : t("counting…"))}
         </p>
         <Sharing forecast={forecast} />
         <button type="button" className="run-button" disabled={!request || !!problem} onClick={() => void start()} data-action="cull">
-          <Icon name="run" /> Look at {count} seeds
+          <Icon name="run" /> {t("Look at {count} seeds", { count })}
         </button>
       </footer>
     </div>

@@ -14,8 +14,9 @@ import { Icon } from "../../ui/icons";
 import { useUi } from "../../state/ui";
 import { Sharing } from "./Sharing";
 import { type Sweepable, sweepable } from "../../document/inputs";
+import { plural, t, type Text } from "../../words";
 
-const NAMES = ["Columns", "Rows", "Pages"];
+const NAMES: Text[] = ["Columns", "Rows", "Pages"];
 
 type Choices = (string | number)[];
 
@@ -41,7 +42,7 @@ function useChoices(item: Sweepable | undefined): Choices {
 }
 
 const read = (axis: AxisDraft, item: Sweepable | undefined, choices: Choices): Values => {
-  if (!item) return { values: [], problem: "this input is not there any more" };
+  if (!item) return { values: [], problem: t("this input is not there any more") };
   if (axis.mode === "words") return swapsOf(String(item.value ?? ""), axis.text);
   return valuesOf(axis.text, item.input, choices);
 };
@@ -80,36 +81,36 @@ export function SweepPanel() {
   const free = inputs.filter((input) => !axes.some((axis) => axis.to === input.to));
   return (
     <div className="sweep">
-      {axes.length ? null : <Empty>Try several values at once and see them side by side. Choose an input here, or press the right button over any field and take “Sweep”.</Empty>}
+      {axes.length ? null : <Empty>{t("Try several values at once and see them side by side. Choose an input here, or press the right button over any field and take “Sweep”.")}</Empty>}
       {axes.map((axis, index) => {
         const item = items[index];
         const values = found[index] as Values;
         return (
-          <section className="axis" key={axis.to} aria-label={`${NAMES[index]}: ${item?.title ?? axis.to}`}>
+          <section className="axis" key={axis.to} aria-label={`${t(NAMES[index] ?? "Pages")}: ${item?.title ?? axis.to}`}>
             <header>
-              <span className="which">{NAMES[index]}</span>
+              <span className="which">{t(NAMES[index] ?? "Pages")}</span>
               <b>{item?.title ?? axis.to}</b>
               {index ? (
-                <IconButton icon="up" label="Change places with the axis above" onClick={() => useSheets.getState().setAxes(swapped(axes, index))} />
+                <IconButton icon="up" label={t("Change places with the axis above")} onClick={() => useSheets.getState().setAxes(swapped(axes, index))} />
               ) : null}
-              <IconButton icon="close" label="Take this axis out" onClick={() => useSheets.getState().setAxes(axes.filter((_, i) => i !== index))} />
+              <IconButton icon="close" label={t("Take this axis out")} onClick={() => useSheets.getState().setAxes(axes.filter((_, i) => i !== index))} />
             </header>
             {item && isTexts(item.input) ? (
-              <div className="modes" role="group" aria-label="How the texts are written">
+              <div className="modes" role="group" aria-label={t("How the texts are written")}>
                 <button type="button" aria-pressed={axis.mode === "values"} onClick={() => change(index, { mode: "values", text: String(item.value ?? "") })}>
-                  a text a line
+                  {t("a text a line")}
                 </button>
                 <button type="button" aria-pressed={axis.mode === "words"} onClick={() => change(index, { mode: "words", text: firstWord(String(item.value ?? "")) })}>
-                  swap words
+                  {t("swap words")}
                 </button>
               </div>
             ) : null}
             <textarea
-              aria-label={`Values of ${item?.title ?? axis.to}`}
+              aria-label={t("Values of {input}", { input: item?.title ?? axis.to })}
               rows={item && isTexts(item.input) && axis.mode === "values" ? 4 : 2}
               value={axis.text}
               spellCheck={false}
-              placeholder={axis.mode === "words" ? "red, blue, dark green" : "1, 2, 8 or 1..9 step 2 or 0..1 x5"}
+              placeholder={axis.mode === "words" ? t("red, blue, dark green") : t("1, 2, 8 or 1..9 step 2 or 0..1 x5")}
               onChange={(event) => change(index, { text: event.target.value })}
               onKeyDown={(event) => {
                 if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -124,8 +125,8 @@ export function SweepPanel() {
         );
       })}
       {axes.length < 3 ? (
-        <select className="add-axis" aria-label="Add an axis" value="" onChange={(event) => add(event.target.value)}>
-          <option value="">{axes.length ? "+ another axis…" : "+ choose what to vary…"}</option>
+        <select className="add-axis" aria-label={t("Add an axis")} value="" onChange={(event) => add(event.target.value)}>
+          <option value="">{axes.length ? t("+ another axis…") : t("+ choose what to vary…")}</option>
           {free.map((input) => (
             <option key={input.to} value={input.to}>
               {input.title}
@@ -136,11 +137,11 @@ export function SweepPanel() {
       {axes.length ? (
         <footer>
           <p className="cost" role="status" data-cost>
-            {count > MOST_ITEMS ? `${count} items: at most ${MOST_ITEMS}` : wrong ? "" : problem || costLine(counts, forecast)}
+            {count > MOST_ITEMS ? t("{count} items: at most {most}", { count, most: MOST_ITEMS }) : wrong ? "" : problem || costLine(counts, forecast)}
           </p>
           <Sharing forecast={forecast} />
           <button type="button" className="run-button" disabled={!sweep || !!problem} onClick={() => void start()} data-action="sweep">
-            <Icon name="run" /> Run the sweep
+            <Icon name="run" /> {t("Run the sweep")}
           </button>
         </footer>
       ) : null}
@@ -167,10 +168,10 @@ function summary(values: Json[]): string {
 export function costLine(counts: number[], forecast: Forecast | null): string {
   const shape = counts.length > 1 ? `${counts.join(" × ")} = ` : "";
   const total = counts.reduce((product, number) => product * number, 1);
-  const items = `${shape}${total} item${total === 1 ? "" : "s"}`;
-  if (!forecast) return `${items}, counting…`;
-  if (!forecast.run) return `${items}: all of them are there already`;
-  const steps = forecast.steps ? `, ${forecast.todo} of ${forecast.steps} steps` : `, ${forecast.run} of ${forecast.nodes} nodes`;
+  const items = shape + plural(total, "1 item", "{n} items");
+  if (!forecast) return `${items}, ${t("counting…")}`;
+  if (!forecast.run) return `${items}: ${t("all of them are there already")}`;
+  const steps = forecast.steps ? `, ${t("{todo} of {n} steps", { todo: forecast.todo, n: forecast.steps })}` : `, ${t("{todo} of {n} nodes", { todo: forecast.run, n: forecast.nodes })}`;
   const time = forecast.seconds === null || forecast.seconds === undefined ? "" : `, ≈ ${duration(forecast.seconds)}`;
   return `${items}${steps}${time}`;
 }

@@ -12,6 +12,7 @@ import { addAxis } from "../../state/sheets";
 import { type FieldMenu as Ask, useUi } from "../../state/ui";
 import { Menu, type MenuEntry } from "../../ui/Menu";
 import { asNodeRow } from "../sockets";
+import { t } from "../../words";
 
 const close = () => useUi.getState().set({ fieldMenu: null });
 const ticked = (yes: boolean, label: string): string => (yes ? `✓ ${label}` : label);
@@ -39,12 +40,12 @@ export function FieldMenu({ ask }: { ask: Ask }) {
     const drawn = useRun.getState().plan?.drawn?.[`${ask.node}.${ask.input}`];
     const fixed = value !== "random" && value !== "increment";
     rows.push(
-      { label: ticked(fixed, "Fixed"), run: () => !fixed && put(drawn ?? 0) },
-      { label: ticked(value === "random", "Random each run"), run: () => put("random") },
-      { label: ticked(value === "increment", "One more each run"), run: () => put("increment") },
+      { label: ticked(fixed, t("Fixed")), run: () => !fixed && put(drawn ?? 0) },
+      { label: ticked(value === "random", t("Random each run")), run: () => put("random") },
+      { label: ticked(value === "increment", t("One more each run")), run: () => put("increment") },
     );
     const last = useRun.getState().run.drawn[`${ask.node}.${ask.input}`];
-    if (last !== undefined) rows.push({ label: `The last run’s seed again: ${last}`, run: () => put(last) });
+    if (last !== undefined) rows.push({ label: t("The last run’s seed again: {last}", { last }), run: () => put(last) });
     rows.push(
       null,
     );
@@ -52,18 +53,18 @@ export function FieldMenu({ ask }: { ask: Ask }) {
   if (!wired && whole) {
     const box = { left: ask.x, top: ask.y, right: ask.x, bottom: ask.y };
     rows.push(
-      { label: "Sweep…", run: () => void sweep() },
-      { label: "Values tried here", run: () => useUi.getState().set({ trail: { node: ask.node, input: ask.input, box, pinned: true } }) },
+      { label: t("Sweep…"), run: () => void sweep() },
+      { label: t("Values tried here"), run: () => useUi.getState().set({ trail: { node: ask.node, input: ask.input, box, pinned: true } }) },
     );
   }
   if (whole && json.type.startsWith("denoise.")) {
-    rows.push({ label: "Look at many seeds first…", run: () => useUi.getState().set({ panel: "cull", selected: [ask.node] }) });
+    rows.push({ label: t("Look at many seeds first…"), run: () => useUi.getState().set({ panel: "cull", selected: [ask.node] }) });
   }
   rows.push(...asNodeRow(ask.node, ask.input));
   const shown = Object.values(graphNow().parameters ?? {}).some((parameter) => parameter.to.includes(`${ask.node}.${ask.input}`));
-  rows.push({ label: ticked(shown, "Show in the form"), run: () => perform(expose(documentNow(), scopeNow(), ask.node, input)) });
+  rows.push({ label: ticked(shown, t("Show in the form")), run: () => perform(expose(documentNow(), scopeNow(), ask.node, input)) });
   if (!wired && input.default !== undefined && source !== undefined && JSON.stringify(value) !== JSON.stringify(input.default)) {
-    rows.push({ label: `Reset to ${JSON.stringify(input.default)}`, run: () => put(undefined) });
+    rows.push({ label: t("Reset to {value}", { value: JSON.stringify(input.default) }), run: () => put(undefined) });
   }
   return <Menu label={`${ask.node} · ${ask.input}`} at={{ x: ask.x, y: ask.y }} rows={rows} onClose={close} />;
 }

@@ -9,6 +9,7 @@ import { outgoing } from "../../state/actions";
 import { graphNow, graphOf, perform, scopeNow, useDocument } from "../../state/document";
 import { type TrailAsk, useUi } from "../../state/ui";
 import { IconButton } from "../../ui/basics";
+import { t } from "../../words";
 
 const close = () => useUi.getState().set({ trail: null });
 
@@ -80,10 +81,10 @@ export function Trail({ ask }: { ask: TrailAsk }) {
   if (!worth) return null;
   const names = tellApart(points.map((point) => point.value));
   return (
-    <div ref={box} className="trail" role="dialog" aria-label={`Values tried for ${ask.node} ${ask.input}`}>
+    <div ref={box} className="trail" role="dialog" aria-label={t("Values tried for {node} {input}", { node: ask.node, input: ask.input })}>
       <header>
-        <span>{points.length ? "tried here, all else equal" : "nothing was tried here yet with all else as it is"}</span>
-        {ask.pinned ? <IconButton icon="close" label="Close" onClick={close} /> : null}
+        <span>{points.length ? t("tried here, all else equal") : t("nothing was tried here yet with all else as it is")}</span>
+        {ask.pinned ? <IconButton icon="close" label={t("Close")} onClick={close} /> : null}
       </header>
       <ul>
         {points.map((point, index) => (
