@@ -926,13 +926,14 @@ export interface components {
             fraction: number;
             item?: number;
         };
-        /** @description The device ran out of memory, room was made (`how`), and the step was tried once more. */
+        /** @description The device ran out of memory (or what else stands in `because`), and the step was tried once more: `how`. */
         StepRetriedEvent: {
             /** @constant */
             event: "step_retried";
             job: string;
             path: string;
             how: string;
+            because: string;
             freed: number;
             numerics_changed: boolean;
             item?: number;
