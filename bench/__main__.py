@@ -16,7 +16,7 @@ from typing import Any
 # One thread: the CPU seconds of waiting threads would be noise. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench import ahead, commands, editing, loading, overlap, planning, quality, reuse, running, starter
+from bench import ahead, commands, editing, loading, overlap, planning, quality, reuse, running, serving, starter
 from bench.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,6 +30,7 @@ def groups(quick: bool, model: str) -> dict[str, Callable[[], list[Row]]]:
         "run": lambda: running.rows(**few),
         "cli": lambda: commands.rows(**({"times": 2} if quick else {})),
         "starter": lambda: starter.rows(model, **({"pairs": 6} if quick else {})),
+        "serve": lambda: serving.rows(model, **few),
         "reuse": lambda: reuse.rows(model),
         "overlap": lambda: overlap.rows(model),
         "ahead": lambda: ahead.rows(**({"times": 1} if quick else {})),

@@ -7,7 +7,21 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import ahead, commands, editing, gpu, loading, overlap, planning, quality, reuse, running, starter, worlds
+from bench import (
+    ahead,
+    commands,
+    editing,
+    gpu,
+    loading,
+    overlap,
+    planning,
+    quality,
+    reuse,
+    running,
+    serving,
+    starter,
+    worlds,
+)
 from bench.measure import Row, difference, interleaved
 from engine.workflow import Link
 from tests.nodes.conftest import make_sd1
@@ -78,6 +92,12 @@ def test_the_engine_makes_the_pipelines_picture_with_the_pipelines_forwards(smal
     assert rows["pictures that are bit-equal to the pipeline's"].ratio == 1
     assert [row.measured for name, row in rows.items() if name.startswith("forwards of")] == [2, 2, 1]
     assert all(row.ratio == 1 for name, row in rows.items() if name.startswith("forwards of"))
+
+
+def test_the_plan_of_an_edit_is_measured_over_http_and_every_node_is_in_it(small_starter, monkeypatch):
+    monkeypatch.setenv("WEFT_HOME", str(small_starter))
+    [row] = whole(serving.rows(count=2, times=1), "starter")
+    assert "13 real nodes" in row.name and row.floor == 100
 
 
 @pytest.mark.timeout(400)

@@ -6,7 +6,8 @@ import contextvars
 import queue
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from engine.errors import Problem, WeftError, Where, fail
@@ -14,6 +15,14 @@ from engine.node import NodeSpec, resolve
 from engine.plan.state import Live
 
 FINGERPRINT_SECONDS = 10.0
+# A plan asks many nodes. Who has answered waits here for the next question; who hangs is never asked again.
+_IDLE: queue.SimpleQueue[queue.SimpleQueue[Callable[[], None]]] = queue.SimpleQueue()
+
+
+def _answer(questions: queue.SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        questions.get()()
+        _IDLE.put(questions)
 
 
 def in_time(spec: NodeSpec, inputs: Mapping[str, Any]) -> Any:
@@ -26,7 +35,12 @@ def in_time(spec: NodeSpec, inputs: Mapping[str, Any]) -> Any:
         except Exception as error:
             answer.put((None, error))
 
-    threading.Thread(target=contextvars.copy_context().run, args=(ask,), name="weft fingerprint", daemon=True).start()
+    try:
+        asker = _IDLE.get_nowait()
+    except queue.Empty:
+        asker = queue.SimpleQueue()
+        threading.Thread(target=_answer, args=(asker,), name="weft fingerprint", daemon=True).start()
+    asker.put(partial(contextvars.copy_context().run, ask))
     try:
         found, error = answer.get(timeout=FINGERPRINT_SECONDS)
     except queue.Empty:

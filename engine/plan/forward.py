@@ -194,10 +194,16 @@ class Forward(Unfolding):
         except Exception as error:
             raise raised(live, error) from error
         if memo is not None:
+            self._note(name, outputs)
+        return outputs
+
+    def _note(self, name: str, found: Any) -> None:
+        """Remember for the plans to come."""
+        memo = self.setting.light_memo
+        if memo is not None:
             if len(memo) > 4096:
                 memo.clear()
-            memo[name] = outputs
-        return outputs
+            memo[name] = found
 
     def _heavy(self, live: Live, inputs: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> None:
         spec, setting, path = live.spec, self.setting, live.path

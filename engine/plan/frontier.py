@@ -206,11 +206,17 @@ class Frontier(Forward):
     def _find_checkpoint(self, live: Live) -> None:
         if not live.spec.steps or live.checkpoints:
             return
-        numerics = self.setting.numerics.digest + (TOGETHER if live.alike else "")
-        source = self.setting.source_digest(live.spec)
-        opening = "|".join((f"{live.spec.id}@{live.spec.version}", source, numerics, *live.leaner))
-        active = resolve(live.spec.steps)(**(live.inputs or {}))
-        live.checkpoints = tuple(checkpoint_ids(opening, active))
+        # The key of a step names all that its states depend on: what was named for an earlier plan is named.
+        memo, name = self.setting.light_memo, f"states of {live.key}"
+        if memo is None or name not in memo:
+            numerics = self.setting.numerics.digest + (TOGETHER if live.alike else "")
+            source = self.setting.source_digest(live.spec)
+            opening = "|".join((f"{live.spec.id}@{live.spec.version}", source, numerics, *live.leaner))
+            active = resolve(live.spec.steps)(**(live.inputs or {}))
+            live.checkpoints = tuple(checkpoint_ids(opening, active))
+            self._note(name, live.checkpoints)
+        else:
+            live.checkpoints = memo[name]
         for index in range(len(live.checkpoints) - 1, -1, -1):
             if self.setting.known(live.checkpoints[index]) is not None:
                 live.resumed = index + 1

@@ -22,16 +22,25 @@ def hints(shape: type) -> dict[str, Any]:
     return typing.get_type_hints(shape)
 
 
+@functools.cache
+def _told(shape: type) -> tuple[tuple[str, bool], ...]:
+    """The fields of a shape, and whether each is told when it is None."""
+    return tuple((entry.name, entry.default is not None) for entry in dataclasses.fields(shape))
+
+
 def encode(value: Any) -> Any:
     """A shape as plain JSON data."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    kind = type(value)
+    if kind is str or kind is bool or kind is float or value is None:
+        return value
+    if dataclasses.is_dataclass(kind):
         record = {}
-        for entry in dataclasses.fields(value):
-            one = getattr(value, entry.name)
-            if one is not None or entry.default is not None:
-                record[entry.name] = encode(one)
+        for name, told in _told(kind):
+            one = getattr(value, name)
+            if one is not None or told:
+                record[name] = encode(one)
         return record
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(key): encode(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [encode(one) for one in value]

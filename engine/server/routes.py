@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -14,6 +13,7 @@ from engine.errors import Problem, WeftError, fail
 from engine.graph import check as check_graph
 from engine.graph import flow_specs
 from engine.places import Places
+from engine.plan import PlanStep
 from engine.registry import Registry
 from engine.server import content, endpoint, forecast, gallery, jobs, live, metrics, models, results, tabs  # noqa: F401  their routes
 from engine.server import writing as _writing  # noqa: F401
@@ -22,6 +22,7 @@ from engine.server.codec import decode, encode
 from engine.server.house import House
 from engine.server.routing import ROUTES, install, route
 from engine.server.shapes import (
+    Blob,
     Checked,
     CheckRequest,
     ChoiceList,
@@ -222,9 +223,8 @@ def _plan(session: Session, album: Album, owner: str, body: PlanRequest, places:
     pictures = {
         path: {out: seen[name] for out, name in outputs.items() if name in seen} for path, outputs in names.items()
     }
-    steps = [decode(PlanStepShape, _listed(row.to_json())) for row in made.steps]
     return Planned(
-        [replace(step, pictures=pictures[step.path]) if pictures.get(step.path) else step for step in steps],
+        [_row(row, pictures.get(row.path) or {}) for row in made.steps],
         [_shape(problem) for problem in made.problems],
         [_shape(problem) for problem in made.lints],
         dict(drawn),
@@ -233,8 +233,10 @@ def _plan(session: Session, album: Album, owner: str, body: PlanRequest, places:
     )
 
 
-def _listed(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+def _row(row: PlanStep, pictures: dict[str, list[Blob]]) -> PlanStepShape:
+    problem = _shape(row.problem) if row.problem is not None else None
+    known = row._replace(waits_for=list(row.waits_for), problem=problem)  # type: ignore[arg-type]
+    return PlanStepShape(**known._asdict(), pictures=pictures)
 
 
 def _shape(problem: Problem) -> ProblemShape:

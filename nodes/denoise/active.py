@@ -129,6 +129,7 @@ def active(**inputs: Any) -> tuple[Any, ...]:
     guidance = settings.guidance
     scales = (guidance.scale, guidance.rescale, guidance.mode, guidance.kind, guidance.options)
     base = model.steady
+    late = [place for place, one in enumerate(model.adapters) if one not in base.adapters]
     first = (base, replace(settings.schedule, stop=None), settings.noise, inputs["latent"])
 
     def step(index: int) -> Iterator[Any]:
@@ -147,8 +148,7 @@ def active(**inputs: Any) -> tuple[Any, ...]:
             for one in control_at(control, index, total)
         )
         # What acts in a part of the steps, and where it stands among the others, whose order counts for rounding.
-        now = at_step(model, index, total).adapters
-        late = [place for place, one in enumerate(model.adapters) if one not in base.adapters]
+        now = at_step(model, index, total).adapters if late else ()
         yield tuple((place, now[place]) for place in late if now[place].strength != 0)
         yield tuple(found for one in model.patches if (found := acting_patch(one, index, total)) is not None)
 

@@ -236,6 +236,17 @@ export function outlooks(plan: Plan): Record<string, Outlook> {
   return found;
 }
 
+/** What is known anew, with whatever is as it was before left the very same: who shows that is not drawn again. */
+export function steady<T>(before: Record<string, T>, now: Record<string, T>): Record<string, T> {
+  let news = Object.keys(before).length !== Object.keys(now).length;
+  for (const [name, value] of Object.entries(now)) {
+    const held = before[name];
+    if (held !== undefined && JSON.stringify(held) === JSON.stringify(value)) now[name] = held;
+    else news = true;
+  }
+  return news ? now : before;
+}
+
 /** The pictures of what the graph says now, where they were seen before: an edit that goes back shows what it comes back to. */
 export function recalled(held: Record<string, Picture[]>, plan: Plan): Record<string, Picture[]> {
   const found: Record<string, Picture[]> = {};

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { told } from "../protocol/told";
+import type { Plan, PlanStep, Problem } from "../protocol/types";
 import { sentFrom, useRun } from "./run";
 
 const held = () => useRun.getState();
@@ -26,4 +27,26 @@ test("a job of somebody else is followed on the workflow that is on screen, and 
   held().show("two", ["two"]);
   expect(held().run.job).not.toBe("stranger");
   expect(held().others).toEqual({});
+});
+
+test("a plan changes what stands on the nodes whose outlook it changes, and on no other", () => {
+  const step = (path: string, status: PlanStep["status"], why = "") => ({ path, node: "toy", status, why, steps: 0, resumed: 0 });
+  const plan = (...steps: PlanStep[]): Plan => ({ steps, seconds: null, problems: [], lints: [problem("b")] });
+  const problem = (path: string): Problem => ({ code: "lint.x", message: "advice", severity: "lint", where: { path } });
+  held().setPlan(plan(step("a", "hit"), step("b", "hit"), step("c", "run", "new")));
+  const before = { ...held().outlooks };
+  const told = held().problems;
+  let drawn = 0;
+  const stop = useRun.subscribe((now, then) => {
+    for (const path of ["a", "b", "c"]) if (now.outlooks[path] !== then.outlooks[path] || now.problems[path] !== then.problems[path]) drawn++;
+  });
+  held().setPlan(plan(step("a", "hit"), step("b", "hit"), step("c", "run", "new")));
+  expect(drawn).toBe(0);
+  expect(held().outlooks.a).toBe(before.a);
+  expect(held().problems).toBe(told);
+  held().setPlan(plan(step("a", "hit"), step("b", "run", "text changed"), step("c", "run", "new")));
+  expect(drawn).toBe(1);
+  expect(held().outlooks.b).not.toEqual(before.b);
+  expect(held().outlooks.a).toBe(before.a);
+  stop();
 });

@@ -1,6 +1,6 @@
 import { create } from "zustand";
 import type { Job, Picture, Plan, Preview, Problem, ServerState, WireEvent } from "../protocol/types";
-import { type Outlook, outlooks, recalled, reduce, reduceQueue, type RunState, START } from "../run/state";
+import { type Outlook, outlooks, recalled, reduce, reduceQueue, type RunState, START, steady } from "../run/state";
 
 export interface PreviewPicture {
   url: string;
@@ -60,10 +60,10 @@ export const useRun = create<RunStore>((set, get) => ({
   connected: true,
   server: null,
   setPlan: (plan) =>
-    set(({ run }) => {
+    set(({ run, outlooks: before, problems: told }) => {
       const pictures = recalled(run.pictures, plan);
-      const problems = byNode([...plan.problems, ...plan.lints]);
-      return { plan, outlooks: outlooks(plan), problems, ...(pictures === run.pictures ? {} : { run: { ...run, pictures } }) };
+      const problems = steady(told, byNode([...plan.problems, ...plan.lints]));
+      return { plan, outlooks: steady(before, outlooks(plan)), problems, ...(pictures === run.pictures ? {} : { run: { ...run, pictures } }) };
     }),
   setServer: (server) => set({ server, queue: server.queue.jobs, paused: server.queue.paused }),
   setQueue: (queue, paused) => set({ queue, paused }),
