@@ -30,8 +30,8 @@ test("a job of somebody else is followed on the workflow that is on screen, and 
 });
 
 test("a plan changes what stands on the nodes whose outlook it changes, and on no other", () => {
-  const step = (path: string, status: PlanStep["status"], why = "") => ({ path, node: "toy", status, why, steps: 0, resumed: 0 });
-  const plan = (...steps: PlanStep[]): Plan => ({ steps, seconds: null, problems: [], lints: [problem("b")] });
+  const step = (path: string, status: PlanStep["status"], why = "") => ({ path, node: "toy", status, why, steps: 0, resumed: 0, waits_for: [], pictures: {} });
+  const plan = (...steps: PlanStep[]): Plan => ({ steps, drawn: {}, problems: [], lints: [problem("b")] });
   const problem = (path: string): Problem => ({ code: "lint.x", message: "advice", severity: "lint", where: { path } });
   held().setPlan(plan(step("a", "hit"), step("b", "hit"), step("c", "run", "new")));
   const before = { ...held().outlooks };
