@@ -33,7 +33,7 @@ def test_an_edit_that_goes_back_to_what_was_seen_shows_its_picture_and_runs_noth
 
 def test_a_picture_that_was_deleted_is_shown_no_more(running, weft):
     job = weft.wait(weft.submit(work()).id)
-    assert Caller(running)("DELETE", f"/api/history/{job.id}").status == 200
+    assert Caller(running)("DELETE", f"/api/history/{job.id}")[0] == 200
     assert seen(weft, work()) == {}
 
 
