@@ -6,7 +6,8 @@ package; a single file or a package folder in `WEFT_HOME/nodes` counts too. Its 
 the pack's sources is passed over and the pack is imported instead, so an author never sees yesterday's nodes.
 
 In its `__init__.py` a pack may say `__weft_pack__ = {"title": ..., "about": ..., "models": {name: folder},
-"describe": "module:function", "exclude": [module, ...]}`; `describe` tells what a model file is (`engine.shelf`).
+"describe": "module:function", "convert": "module:function", "exclude": [module, ...]}`; `describe` tells what a model
+file is (`engine.shelf`), `convert` makes a workflow of another program's (`engine.workflow.foreign`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Pack:
     types: tuple[TypeSpec, ...] = ()
     models: Mapping[str, str] = field(default_factory=dict)
     describe: str = ""
+    convert: str = ""
     development: bool = False
     problem: Problem | None = None
     sources: Mapping[str, str] = field(default_factory=dict)  # in development: node id -> digest of its code
@@ -191,6 +193,7 @@ def _from_manifest(name: str, module: str, folder: Path, record: Mapping[str, An
         types=tuple(TypeSpec.from_json(item) for item in record["types"]),
         models=about.get("models", {}),
         describe=about.get("describe", ""),
+        convert=about.get("convert", ""),
     )
 
 
@@ -271,6 +274,7 @@ def _collect(name: str, module: str, folder: Path, modules: Sequence[ModuleType]
         types=tuple(kinds[kind] for kind in sorted(kinds)),
         models=about.get("models", {}),
         describe=about.get("describe", ""),
+        convert=about.get("convert", ""),
         development=development,
     )
 
@@ -298,6 +302,7 @@ def build_manifest(name: str, module: str) -> dict[str, Any]:
             "about": pack.about,
             "models": dict(pack.models),
             **({"describe": pack.describe} if pack.describe else {}),
+            **({"convert": pack.convert} if pack.convert else {}),
             "exclude": exclude,
         },
         "sources": sources_digest(folder, exclude),

@@ -67,6 +67,21 @@ def workflow(path: Path) -> Workflow:
     return made.settled()
 
 
+def foreign(path: Path) -> dict[str, Any]:
+    """The graphs that another program left in a PNG, by the keywords of its text chunks; empty when there are none."""
+    with path.open("rb") as stream:
+        data = stream.read(LIMIT)
+    found: dict[str, Any] = {}
+    if data.startswith(_PNG):
+        for key, text in _png_texts(data):
+            if key in ("prompt", "workflow"):
+                try:
+                    found[key] = json.loads(text)
+                except (ValueError, RecursionError):
+                    continue
+    return found
+
+
 def _find(data: bytes) -> str | None:
     """The record's text, empty when there is none; None when it is no picture we know."""
     if data.startswith(_PNG):

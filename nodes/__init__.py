@@ -13,5 +13,6 @@ __weft_pack__ = {
         "controlnet:starter/edges": "starter/controlnet/edges",
     },
     "describe": "nodes.families.describe:describe",
+    "convert": "nodes.comfyui:convert",
     "exclude": ["starter"],
 }

@@ -37,6 +37,7 @@ COMMANDS = {
     "why": ("check", "say why one step would run"),
     "nodes": ("nodes", "list the nodes, or explain one"),
     "models": ("models", "list the models that are found; get, convert, missing"),
+    "import": ("importing", "make a workflow of one that another program saved: a ComfyUI file, or a picture with one"),
     "new": ("make", "write a new workflow from a template or from nodes"),
     "diff": ("diff", "compare two workflows or pictures; works as a git diff driver"),
     "cache": ("cache", "look after the values kept on disk: ls, show, why, verify, clear"),

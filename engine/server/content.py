@@ -74,9 +74,14 @@ async def file(house: House, request: web.Request) -> web.FileResponse:
 
 @route("POST", "/api/open", Opened, file=True)
 async def open_file(house: House, request: web.Request) -> Opened:
-    """The workflow in a picture that Weft saved, or in a JSON file (part `file`). Nothing is kept."""
+    """The workflow in a picture that Weft saved, or in a JSON file (part `file`). Nothing is kept.
+
+    A graph of ComfyUI, as a file or in a picture, is made one of Weft; `told` is what is to be looked at in it.
+    """
     name, data, _ = await uploads.parts(request)
-    return Opened(to_json(await asyncio.to_thread(uploads.open_workflow, name, data)))
+    registry = (await house.session()).engine.registry
+    workflow, told = await asyncio.to_thread(uploads.open_workflow, name, data, registry)
+    return Opened(to_json(workflow), told)
 
 
 # --- workflows -----------------------------------------------------------------------------------------------------

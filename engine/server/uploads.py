@@ -18,11 +18,13 @@ from engine import pictures
 from engine import workflow as files
 from engine.errors import WeftError, fail
 from engine.places import Places, check_name, write_atomic
+from engine.registry import Registry
 from engine.server.blobs import MAX_PIXELS
 from engine.server.shapes import Uploaded
-from engine.workflow import Workflow
+from engine.workflow import Workflow, foreign
 
 MAX_BYTES = 64 * 2**20
+MAX_HEAD = 4096  # so far into a file the key that makes it ours is looked for
 DAMAGED = (ValueError, http_exceptions.HttpProcessingError)
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif", "GIF": ".gif"}
 SHOWN = {
@@ -138,18 +140,24 @@ def find(places: Places, place: str, name: str) -> Path:
     raise fail("server.missing", f"there is no picture '{name[:80]}'", mend="name a picture in the folder")
 
 
-def open_workflow(name: str, data: bytes) -> Workflow:
-    """The workflow in a file: JSON, or a picture that Weft saved."""
+def open_workflow(name: str, data: bytes, registry: Registry) -> tuple[Workflow, list[str] | None]:
+    """The workflow in a file: JSON, or a saved picture; another program's is made ours, with what is to be told of it.
+
+    Raises what the reader of workflows raises, and `media.format` for a picture without one.
+    """
     if data[:1] in b"{[ \n\r\t\xef" and data[:4] != b"RIFF":
         try:
-            return files.parse(data.decode("utf-8-sig"), harmless(name) + ".json")
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise fail("file.syntax", "the file is not UTF-8 text") from None
+        made = foreign.parse(text, registry, harmless(name)) if '"weft"' not in text[:MAX_HEAD] else None
+        return made or (files.parse(text, harmless(name) + ".json"), None)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture"
         path.write_bytes(data)
         try:
-            return pictures.workflow(path)
+            made = foreign.convert(pictures.foreign(path), registry, harmless(name))
+            return made or (pictures.workflow(path), None)
         except WeftError as error:
             # The place is ours, not the sender's.
             raise fail(error.code, error.problem.message, mend=_mend(error), file=harmless(name)) from None

@@ -271,7 +271,10 @@ def from_json(record: Any, origin: Origin | None = None) -> Workflow:
     if not isinstance(version, int) or isinstance(version, bool):
         hint = _foreign(record)
         raise fail(
-            "file.shape", f"this is no Weft workflow: {hint}", mend='a workflow begins with {"weft": 1', file=file
+            "file.shape",
+            f"this is no Weft workflow: {hint}",
+            mend=f"weft import {file or 'FILE'}" if "ComfyUI" in hint else 'a workflow begins with {"weft": 1',
+            file=file,
         )
     if version < 1:
         raise fail("file.shape", f"there is no format {version}", mend='a workflow begins with {"weft": 1', file=file)

@@ -59,3 +59,32 @@ def test_models_are_listed_with_their_family_and_templates_with_their_picture(ed
     editor.one(".rail [aria-label=Workflows]").click()
     picture = editor.one(".panel .item img")
     editor.until(lambda: picture.get_property("naturalWidth") > 0, "the picture of a template")
+
+
+def test_a_graph_of_comfyui_that_is_dropped_opens_laid_out_and_runs(editor):
+    import json
+
+    from tests.nodes.comfyui.graphs import text_to_image
+
+    graph = text_to_image(n30=("FaceDetailer", {"image": ["8", 0]}))
+    graph["4"]["inputs"]["ckpt_name"] = "starter/unet"
+    editor.script(
+        """
+        const data = new DataTransfer();
+        data.items.add(new File([arguments[0]], 'portrait.json', {type: 'application/json'}));
+        document.querySelector('.react-flow__pane').dispatchEvent(
+          new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: data, clientX: 500, clientY: 300}));
+        """,
+        json.dumps(graph),
+    )
+    editor.until(lambda: editor.all("[role=application][aria-label='Graph: portrait']"), "the graph")
+    assert "1 thing to look at" in editor.one(".toasts").text
+    editor.until(lambda: "FaceDetailer" in editor.one(".react-flow__node-note").text, "the note")
+    spots = [tuple(card.rect.values()) for card in editor.all("[data-node]")]
+    assert len(set(spots)) == len(spots) == 8
+    editor.one("[data-node=facedetailer] .head").click()
+    editor.keys("delete")
+    editor.until(lambda: "sample" in editor.will_run(), "the plan")
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    editor.until(lambda: editor.all("[data-node=save] img"), "the picture")

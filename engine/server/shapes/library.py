@@ -19,9 +19,10 @@ class Uploaded:
 
 @dataclass(frozen=True)
 class Opened:
-    """The workflow that was in a picture or file."""
+    """The workflow that was in a picture or file; of one that another program made, what is to be looked at."""
 
     workflow: Flow
+    told: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ import PIL.PngImagePlugin
 import pytest
 
 from engine.errors import WeftError
+from engine.registry import load_registry
+from engine.server.uploads import open_workflow
 from tests.engine.flows import box
 from tests.engine.server.painted import document, png
+from tests.nodes.comfyui.graphs import text_to_image
 
 FLOW = document({"s": box("paint.square", colour="blue")}, outputs={"o": "s"})
 
@@ -58,6 +61,19 @@ def test_the_workflow_in_a_picture_or_file_is_given_back_and_nothing_is_kept(wef
     assert weft.open(stream.getvalue(), "made.png")["nodes"] == FLOW["nodes"]
     assert weft.open(json.dumps(FLOW).encode(), "flow.json")["nodes"] == FLOW["nodes"]
     assert not home.input.exists()
+
+
+def test_another_programs_graph_is_made_ours_by_the_pack_that_knows_it_and_says_what_to_look_at(tmp_path):
+    graph = text_to_image(n30=("FaceDetailer", {"image": ["8", 0]}))
+    registry = load_registry()
+    workflow, told = open_workflow("a graph.json", json.dumps(graph).encode(), registry)
+    assert workflow.title == "a graph" and workflow.nodes["sample"].type == "denoise.sample"
+    assert ["FaceDetailer" in line for line in told] == [True]
+    info = PIL.PngImagePlugin.PngInfo()
+    info.add_text("prompt", json.dumps(graph))
+    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "made.png", pnginfo=info)
+    assert open_workflow("made.png", (tmp_path / "made.png").read_bytes(), registry)[0].nodes == workflow.nodes
+    assert open_workflow("flow.json", json.dumps(FLOW).encode(), registry)[1] is None
 
 
 def test_a_picture_without_a_workflow_says_so_without_naming_our_folders(weft, picture_file):

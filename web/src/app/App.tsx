@@ -28,7 +28,7 @@ import { complain, say, type Panel, useUi } from "../state/ui";
 import { IconButton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icons";
 import { Menu } from "../ui/Menu";
-import { t, type Text } from "../words";
+import { plural, t, type Text } from "../words";
 import { useTitle } from "./title";
 
 const Palette = lazy(() => import("../panels/Palette").then((room) => ({ default: room.Palette })));
@@ -254,9 +254,10 @@ export async function takeFiles(files: File[], at: Spot, over?: string): Promise
   if (over && only?.type.startsWith("image/") && files.length === 1 && (await fillNode(over, only))) return;
   for (const [index, file] of files.entries()) {
     try {
-      const { workflow } = await api.open(file, file.name);
+      const { workflow, told } = await api.open(file, file.name);
       useDocument.getState().open(withSpots(workflow, specsNow()), "");
       useUi.getState().set({ selected: [] });
+      if (told) say(told.length ? plural(told.length, "Made from another program's graph: 1 thing to look at stands in a note.", "Made from another program's graph: {n} things to look at stand in a note.") : t("Made from another program's graph."));
       continue;
     } catch (error) {
       if (!(error instanceof ApiError) || !file.type.startsWith("image/")) {

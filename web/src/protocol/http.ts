@@ -113,7 +113,7 @@ export const api = {
   forget: (id: string) => call<unknown>("DELETE", `/api/history/${path(id)}`),
   upload: (file: Blob, name: string, place = "input") =>
     call<{ name: string; width: number; height: number }>("POST", "/api/uploads", upload(file, name, { place })),
-  open: (file: Blob, name: string) => call<{ workflow: WorkflowJson }>("POST", "/api/open", upload(file, name)),
+  open: (file: Blob, name: string) => call<{ workflow: WorkflowJson; told?: string[] | null }>("POST", "/api/open", upload(file, name)),
   workflows: () => call<WorkflowRow[]>("GET", "/api/workflows"),
   workflow: (name: string) => call<SavedWorkflow>("GET", `/api/workflows/${name.split("/").map(path).join("/")}`),
   save: (name: string, workflow: WorkflowJson) =>

@@ -16,6 +16,9 @@ export const de = {
   // the graph
   "1 node": "1 Knoten",
   "{n} nodes": "{n} Knoten",
+  "Made from another program's graph.": "Aus dem Graphen eines anderen Programms gemacht.",
+  "Made from another program's graph: 1 thing to look at stands in a note.": "Aus dem Graphen eines anderen Programms gemacht: 1 Punkt zum Ansehen steht in einer Notiz.",
+  "Made from another program's graph: {n} things to look at stand in a note.": "Aus dem Graphen eines anderen Programms gemacht: {n} Punkte zum Ansehen stehen in einer Notiz.",
   "Show fewer": "Weniger zeigen",
   "1 more": "1 weiterer",
   "{n} more": "{n} weitere",
