@@ -585,9 +585,10 @@ export interface components {
             event: "nodes_changed";
             seq: number;
         };
-        /** @description The workflow that was in a picture or file. */
+        /** @description The workflow that was in a picture or file; of one that another program made, what is to be looked at. */
         Opened: {
             workflow: components["schemas"]["Workflow"];
+            told?: string[];
         };
         /** @description A picture that an item made: at which output of which node, and under which name of the workflow's outputs. */
         Output: {
