@@ -26,6 +26,7 @@ export const panels = {
   "{used} of {limit} in use": "{used} von {limit} belegt",
   "Memory of {device}": "Speicher von {device}",
   "in use": "in Gebrauch",
+  "read ahead": "vorausgelesen",
   "{n} results kept": "{n} Ergebnisse behalten",
   "Open this form as a page of its own": "Dieses Formular als eigene Seite öffnen",
   // the viewer

@@ -218,8 +218,8 @@ function Missing({ workflows }: { workflows: WorkflowRow[] }) {
 
 function Device({ device }: { device: DeviceMemory }) {
   const words = t("{used} of {limit} in use", { used: bytes(device.used), limit: bytes(device.limit) });
-  const weights = device.residents.filter((row) => row.kind === "weights");
-  const values = device.residents.filter((row) => row.kind !== "weights");
+  const weights = device.residents.filter((row) => row.kind === "weights" || row.kind === "ahead");
+  const values = device.residents.filter((row) => !weights.includes(row));
   return (
     <section className="memory">
       <h3>{t("Memory of {device}", { device: device.device })}</h3>
@@ -230,9 +230,9 @@ function Device({ device }: { device: DeviceMemory }) {
       <ul>
         {weights.map((row) => (
           <li key={row.name} className="line">
-            <b>{row.name.split(":")[0]}</b>
+            <b>{row.name.split(":")[row.kind === "ahead" ? 1 : 0]}</b>
             <span className="size">
-              {row.in_use ? `${t("in use")} · ` : ""}
+              {row.kind === "ahead" ? `${t("read ahead")} · ` : row.in_use ? `${t("in use")} · ` : ""}
               {bytes(row.bytes)}
             </span>
           </li>
