@@ -67,7 +67,10 @@ test("the queue follows the events, and is fetched again when its order changed 
   const queued = reduceQueue([], told({ event: "job_queued", job, title: "One" }));
   expect(queued).toMatchObject([{ id: job, state: "queued", title: "One" }]);
   expect(reduceQueue(queued ?? [], told({ event: "job_finished", job, state: "failed" }))?.[0]?.state).toBe("failed");
-  expect(reduceQueue(queued ?? [], told({ event: "queue_changed" }))).toBeNull();
+  const two = reduceQueue(queued ?? [], told({ event: "job_queued", job: "j2", title: "Two" })) ?? [];
+  expect(reduceQueue(two, told({ event: "queue_changed", waiting: ["j2", job] }))?.map((one) => one.id)).toEqual(["j2", job]);
+  expect(reduceQueue(two, told({ event: "queue_changed", waiting: ["never seen"] }))).toBeNull();
+  expect(reduceQueue(two, told({ event: "step_progress", job, fraction: 0.5 }))?.[0]?.fraction).toBe(0.5);
   expect(reduceQueue([], told({ event: "job_started", job: "never seen" }))).toBeNull();
 });
 

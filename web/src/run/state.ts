@@ -162,6 +162,12 @@ const waiting = (event: EventOf<"job_queued">): Job => ({
   ...(event.items ? { counts: { queued: event.items } } : {}),
 });
 
+/** A job's pictures with those of an event, which are the newest. */
+function shownBy(job: Job, event: EventOf<"step_pictures">): Job["pictures"] {
+  const { [event.path]: held, ...rest } = job.pictures;
+  return { ...rest, [event.path]: { ...held, [event.output]: event.pictures } };
+}
+
 /** The queue after an event; `null` when the list has to be fetched again. */
 export function reduceQueue(jobs: Job[], event: WireEvent): Job[] | null {
   const change = (id: string, patch: Partial<Job>): Job[] | null =>
@@ -173,8 +179,15 @@ export function reduceQueue(jobs: Job[], event: WireEvent): Job[] | null {
       return change(event.job, { state: "running", drawn: event.drawn });
     case "job_finished":
       return change(event.job, { state: event.state });
-    case "queue_changed":
-      return null;
+    case "step_progress":
+      return change(event.job, { fraction: event.fraction }) ?? jobs;
+    case "step_pictures":
+      return jobs.map((job) => (job.id === event.job ? { ...job, pictures: shownBy(job, event) } : job));
+    case "queue_changed": {
+      const place = new Map(event.waiting.map((id, index) => [id, index]));
+      if (event.waiting.some((id) => !jobs.some((job) => job.id === id))) return null;
+      return [...jobs].sort((a, b) => (place.get(a.id) ?? -1) - (place.get(b.id) ?? -1));
+    }
     default:
       return jobs;
   }

@@ -89,6 +89,7 @@ export const useRun = create<RunStore>((set, get) => ({
     const run = away ? state.run : reduce(state.run, event);
     const queue = reduceQueue(state.queue, event);
     const patch: Partial<RunStore> = {};
+    if (event.event === "queue_changed") patch.paused = event.paused;
     if (run !== state.run) patch.run = run;
     if (queue && queue !== state.queue) patch.queue = queue;
     if (!away && "job" in event && event.job === run.job && OVER.has(event.event)) {
