@@ -15,7 +15,7 @@ def client(editor):
 def test_a_server_killed_in_the_middle_of_a_run_goes_on_with_it_and_nothing_typed_is_lost(editor):
     editor.type_prompt("typed before the end")
     editor.set_number("sample", "seed", "4711")
-    editor.set_number("sample", "steps", "400")
+    editor.set_number("sample", "steps", "120")
     editor.until(lambda: "sample" in editor.will_run(), "the plan")
     editor.keys("control", "enter")
     far = "return window.diary.some((e) => e.event === 'step_progress' && e.path === 'sample' && e.done >= 20)"
@@ -28,7 +28,8 @@ def test_a_server_killed_in_the_middle_of_a_run_goes_on_with_it_and_nothing_type
     editor.weft.start()
     editor.until(lambda: "reconnecting" not in editor.one(".run-bar").text, "the line to stand again")
     with client(editor) as weft:
-        done = weft.wait(job.id)
+        editor.until(lambda: weft.job(job.id).finished, f"the job to go on: {weft.job(job.id)}", 90)
+        done = weft.job(job.id)
         assert (done.state, done.title) == ("succeeded", job.title)
         assert [one.id for one in weft.history() if one.title == job.title][:1] == [job.id]
         graph = weft.graph(job.id)
@@ -78,3 +79,28 @@ def test_the_queue_takes_any_order_by_keys_by_drag_and_in_every_browser(editor):
             editor.until(lambda: not weft.state().queue.paused, "the queue to go on")
         finally:
             weft.queue(paused=False, clear=True)
+
+
+def test_what_is_set_holds_at_once_and_over_a_reload_and_the_machine_is_told(editor):
+    from selenium.webdriver.support.ui import Select
+
+    editor.keys("control", "k")
+    editor.choose("Settings", "Settings")
+    panel = editor.one(".panel[aria-label='Settings']")
+    editor.until(lambda: "Weft 0." in panel.text and "cpu" in panel.text, "what the server says of itself")
+    Select(panel.find_element("css selector", "select")).select_by_visible_text("Light")
+    editor.until(lambda: editor.script("return document.documentElement.dataset.theme") == "light", "the theme")
+    box = "Show pictures while they are made"
+    tick = f"[...document.querySelectorAll('.setting')].find((e) => e.textContent === '{box}').querySelector('input')"
+    editor.script(f"{tick}.click()")
+    editor.open(fresh=False)
+    assert editor.script("return document.documentElement.dataset.theme") == "light"
+    editor.keys("control", "k")
+    editor.choose("Settings", "Settings")
+    editor.one(".panel .setting")
+    assert editor.script(f"return {tick}.checked") is False
+    editor.type_prompt("no picture is made of the steps of this")
+    editor.until(lambda: "sample" in editor.will_run(), "the plan")
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    assert not editor.all("[data-node=sample] img[src^='blob:']")

@@ -13,7 +13,7 @@ import { Queue } from "../panels/queue/Queue";
 import { Begin } from "../panels/workflows/Begin";
 import { Workflows } from "../panels/workflows/Workflows";
 import { Inspector } from "../panels/Inspector";
-import { CullPanel, History, Models, Rooms, Steps, SweepPanel } from "../panels/Rooms";
+import { CullPanel, History, Models, Rooms, Settings, Steps, SweepPanel } from "../panels/Rooms";
 import { RunBar } from "../panels/RunBar";
 import { commandById, COMMANDS, keysOf, toggleTheme } from "../panels/commands";
 import { copySelected, deleteSelected, pasteText } from "../panels/edit";
@@ -46,6 +46,7 @@ const PANELS: { id: Panel; icon: IconName; title: Text; body: () => React.ReactN
   { id: "queue", icon: "queue", title: "Queue", body: () => <Queue /> },
   { id: "models", icon: "models", title: "Models", body: () => <Models /> },
   { id: "steps", icon: "undo", title: "Edits", body: () => <Steps /> },
+  { id: "settings", icon: "settings", title: "Settings", body: () => <Settings /> },
   { id: "problems", icon: "problems", title: "Problems", body: () => <Problems /> },
 ];
 

@@ -7,6 +7,7 @@ import { connect, planSoon, watchDocument } from "../state/actions";
 import { specsNow } from "../state/catalogue";
 import { useDocument } from "../state/document";
 import { watchInputs } from "../state/inputs";
+import { dress } from "../state/preferences";
 import { join, share } from "../state/sharing";
 import { complain, recall, useUi } from "../state/ui";
 import { languageNow, speak, wantedLanguage } from "../words";
@@ -58,6 +59,7 @@ async function start(wait = FIRST_WAIT): Promise<void> {
 
 /** The page, in the language that was chosen. The panels do not all speak German yet: only who asks for it gets it. */
 async function show(): Promise<void> {
+  dress();
   await speak(wantedLanguage(recall("weft.language"), []));
   document.documentElement.lang = languageNow();
   const root = document.getElementById("root");

@@ -17,6 +17,7 @@ import type { Spot } from "../protocol/types";
 import { type Carried, carried } from "../state/carried";
 import { setCanvas } from "../state/canvas";
 import { specsNow, useCatalogue } from "../state/catalogue";
+import { usePreferences } from "../state/preferences";
 import { documentNow, graphNow, graphOf, perform, scopeNow, scopeOf, tabOf, useDocument } from "../state/document";
 import { remember, useUi } from "../state/ui";
 import "./canvas.css";
@@ -98,6 +99,7 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
   const box = useRef<HTMLDivElement>(null);
   const pointer = useRef<Spot | null>(null);
   const minimap = useUi((state) => state.minimap);
+  const snap = usePreferences((state) => state.snap);
   const theme = useUi((state) => state.theme);
   const touching = useUi((state) => state.touching);
   const wheelPans = useUi((state) => state.wheelPans);
@@ -306,7 +308,7 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
         zoomOnDoubleClick={false}
         minZoom={0.02}
         maxZoom={2.5}
-        snapToGrid
+        snapToGrid={snap}
         snapGrid={[8, 8]}
         connectionRadius={26}
         nodeDragThreshold={1}

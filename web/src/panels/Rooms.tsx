@@ -14,6 +14,7 @@ const Ask = lazy(() => import("./Ask").then((room) => ({ default: room.Ask })));
 
 export const Steps = lazy(() => import("./Steps").then((room) => ({ default: room.Steps })));
 export const History = lazy(() => import("./history/History").then((room) => ({ default: room.History })));
+export const Settings = lazy(() => import("./settings/Settings").then((room) => ({ default: room.Settings })));
 export const Models = lazy(() => import("./models/Models").then((room) => ({ default: room.Models })));
 export const SweepPanel = lazy(() => import("./sweep/SweepPanel").then((room) => ({ default: room.SweepPanel })));
 export const CullPanel = lazy(() => import("./sweep/CullPanel").then((room) => ({ default: room.CullPanel })));

@@ -5,6 +5,7 @@ import { EMPTY } from "../document/operations";
 import { download, interrupt, run, save } from "../state/actions";
 import { canvas } from "../state/canvas";
 import { tabNow, useDocument } from "../state/document";
+import { prefer } from "../state/preferences";
 import { remember, say, useUi } from "../state/ui";
 import { languageNow, t, type Text } from "../words";
 import * as edit from "./edit";
@@ -34,9 +35,7 @@ export function saveAsk(): void {
 }
 
 export function toggleTheme(): void {
-  const theme = ui().theme === "dark" ? "light" : "dark";
-  remember("weft.theme", theme);
-  ui().set({ theme });
+  prefer({ theme: ui().theme === "dark" ? "light" : "dark" });
 }
 
 /** The other language; the editor begins anew with it, and the tabs are kept. */
@@ -112,6 +111,7 @@ export const COMMANDS: CommandRow[] = [
   { id: "gallery", title: "Gallery", group: "View", keys: ["G"], run: () => ui().set({ gallery: !ui().gallery, sheet: null }) },
   { id: "queue", title: "Queue", group: "View", keys: ["Q"], run: () => ui().togglePanel("queue") },
   { id: "models", title: "Models", group: "View", run: () => ui().togglePanel("models") },
+  { id: "settings", title: "Settings", group: "View", keys: ["Ctrl+,"], anywhere: true, run: () => ui().togglePanel("settings") },
   { id: "form", title: "The workflow as a form", group: "View", keys: ["F"], run: () => ui().togglePanel("form") },
   { id: "commands", title: "All commands", group: "Help", keys: ["Ctrl+K"], anywhere: true, run: () => ui().set({ commands: true }) },
   { id: "node-help", title: "Help for the node", group: "Help", keys: ["F1"], anywhere: true, run: edit.help },

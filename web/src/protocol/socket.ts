@@ -1,4 +1,4 @@
-import type { Preview, WireEvent } from "./types";
+import type { Preview, WireEvent, Wish } from "./types";
 
 /** What the socket needs of the world; a test hands in its own. */
 export interface World {
@@ -25,6 +25,7 @@ export class Socket {
   private wait = FIRST_WAIT;
   private socket: WebSocket | null = null;
   private closed = false;
+  private previews = true;
 
   constructor(
     private readonly url: string,
@@ -48,6 +49,17 @@ export class Socket {
     this.socket?.close();
   }
 
+  /** Whether pictures of work in progress are wanted: for whom they are not, none are made. */
+  wish(previews: boolean): void {
+    if (previews === this.previews) return;
+    this.previews = previews;
+    if (this.socket?.readyState === WebSocket.OPEN) this.say();
+  }
+
+  private say(): void {
+    this.socket?.send(JSON.stringify({ previews: this.previews } satisfies Wish));
+  }
+
   private connect(): void {
     if (this.closed) return;
     const socket = this.world.open(`${this.url}?epoch=${encodeURIComponent(this.epoch)}&since=${this.seq}`);
@@ -55,6 +67,7 @@ export class Socket {
     this.socket = socket;
     socket.onopen = () => {
       this.wait = FIRST_WAIT;
+      if (!this.previews) this.say();
     };
     socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => this.take(message.data);
     socket.onclose = () => {

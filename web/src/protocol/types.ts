@@ -150,4 +150,6 @@ export type TabRow = Shapes["Tab"];
 export type WireEvent = Shapes["Event"];
 export type EventOf<Name extends WireEvent["event"]> = Extract<WireEvent, { event: Name }>;
 
+/** What the editor may say on the socket. */
+export type Wish = Shapes["Wish"];
 export type Preview = Omit<Shapes["PreviewHeader"], "mime"> & { picture: Blob };

@@ -5,13 +5,14 @@ import { mend as mendCommand } from "../document/operations";
 import { parseEnd } from "../document/wires";
 import { api, ApiError, type RunOptions } from "../protocol/http";
 import { Socket } from "../protocol/socket";
-import type { BatchJson, Job, JsonObject, Plan, Problem, WorkflowJson } from "../protocol/types";
+import type { BatchJson, Job, JobState, JsonObject, Plan, Problem, WorkflowJson } from "../protocol/types";
 import { SHARE } from "../run/items";
 import { START } from "../run/state";
 import { specsNow, useCatalogue } from "./catalogue";
 import { documentNow, documentOf, perform, samePlan, tabNow, useDocument } from "./document";
 import { takeFavourites } from "./favourites";
 import { sentFrom, useRun } from "./run";
+import { preferences, usePreferences } from "./preferences";
 import { hearTab, join, sendAll } from "./sharing";
 import { openSheet, useSheets } from "./sheets";
 import { complain, say, useUi } from "./ui";
@@ -82,7 +83,6 @@ export function watchDocument(): () => void {
 let edited = false; // since the last run that began by itself
 let liveJob: string | null = null;
 let liveTimer: ReturnType<typeof setTimeout> | undefined;
-const REST = 350; // ms without an edit before a run begins by itself
 
 /** Run on change: the run of the edit before is cancelled, it would show what nobody asks for any more. */
 function runLive(plan: Plan): void {
@@ -96,7 +96,7 @@ function runLive(plan: Plan): void {
       if (open) await api.cancel(former).catch(() => undefined);
       liveJob = (await run({ one: true }))?.id ?? null;
     })();
-  }, REST);
+  }, preferences().rest * 1000);
 }
 
 // -------------------------------------------------------------------------------------------------------------- run
@@ -170,6 +170,28 @@ export function showJob(job: Job): void {
 
 // ----------------------------------------------------------------------------------------------------------- connect
 
+/** A run has ended while nobody looks: the title says so until somebody does. */
+function unseen(state: JobState): void {
+  if (!document.hidden) return;
+  if (preferences().tone) tone();
+  if (!preferences().mark) return;
+  const before = document.title;
+  document.title = `${state === "succeeded" ? "✓" : "!"} ${before.replace(/^[✓!] /, "")}`;
+  document.addEventListener("visibilitychange", () => void (document.title = before.replace(/^[✓!] /, "")), { once: true });
+}
+
+function tone(): void {
+  const audio = new AudioContext();
+  const [sound, volume] = [audio.createOscillator(), audio.createGain()];
+  sound.frequency.value = 660;
+  volume.gain.setValueAtTime(0.08, audio.currentTime);
+  volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + 0.4);
+  sound.connect(volume).connect(audio.destination);
+  sound.start();
+  sound.stop(audio.currentTime + 0.4);
+  sound.onended = () => void audio.close();
+}
+
 /** Everything from the start: the snapshot, the nodes, the socket that keeps both up to date. */
 export async function connect(): Promise<void> {
   const state = await api.state();
@@ -185,6 +207,7 @@ export async function connect(): Promise<void> {
       const again = useRun.getState().take(event);
       useSheets.getState().take(event);
       hearTab(event);
+      if (event.event === "job_finished") unseen(event.state);
       if (event.event === "settings_changed") takeFavourites(event.settings as JsonObject);
       if (again) void refreshQueue();
       if (event.event === "nodes_changed") void api.nodes().then((catalogue) => useCatalogue.getState().load(catalogue), failed);
@@ -201,6 +224,8 @@ export async function connect(): Promise<void> {
       }
     },
   });
+  socket.wish(preferences().previews);
+  usePreferences.subscribe(({ previews }) => socket.wish(previews));
   socket.start(state.epoch, state.seq);
 }
 

@@ -1,7 +1,7 @@
 import { create } from "zustand";
 import type { Problem, Spot, TypeJson } from "../protocol/types";
 
-export type Panel = "sweep" | "cull" | "workflows" | "models" | "history" | "queue" | "problems" | "form" | "steps";
+export type Panel = "sweep" | "cull" | "workflows" | "models" | "history" | "queue" | "problems" | "form" | "steps" | "settings";
 
 export interface Wiring {
   node: string;

@@ -1,0 +1,104 @@
+import { useEffect, useState } from "react";
+import { api } from "../../protocol/http";
+import type { DeviceMemory } from "../../protocol/types";
+import { bytes } from "../../run/state";
+import { prefer, type Theme, usePreferences } from "../../state/preferences";
+import { useRun } from "../../state/run";
+import { recall, remember, useUi } from "../../state/ui";
+import { toggleMinimap } from "../../canvas/Canvas";
+import { LANGUAGES, languageNow, t, type Text } from "../../words";
+
+const THEMES: [Theme, Text][] = [
+  ["dark", "Dark"],
+  ["light", "Light"],
+  ["system", "As the system has it"],
+];
+
+/** How this browser shows things, and on which machine the work is done. */
+export function Settings() {
+  const held = usePreferences();
+  const minimap = useUi((state) => state.minimap);
+  const tick = (label: Text, on: boolean, change: (on: boolean) => void) => (
+    <label className="setting">
+      <input type="checkbox" checked={on} onChange={(event) => change(event.target.checked)} />
+      <span>{t(label)}</span>
+    </label>
+  );
+  return (
+    <>
+      <h3>{t("Look")}</h3>
+      <label className="setting">
+        <span>{t("Theme")}</span>
+        <select value={held.theme} onChange={(event) => prefer({ theme: event.target.value as Theme })}>
+          {THEMES.map(([value, label]) => (
+            <option key={value} value={value}>
+              {t(label)}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label className="setting">
+        <span>{t("Language")}</span>
+        <select
+          value={recall("weft.language") ?? languageNow()}
+          onChange={(event) => {
+            remember("weft.language", event.target.value);
+            location.reload(); // the tabs are kept
+          }}
+        >
+          {Object.entries(LANGUAGES).map(([value, label]) => (
+            <option key={value} value={value} lang={value}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+      {tick("Show the map", minimap, toggleMinimap)}
+      {tick("Nodes stand on a grid", held.snap, (snap) => prefer({ snap }))}
+      <h3>{t("Run")}</h3>
+      {tick("Show pictures while they are made", held.previews, (previews) => prefer({ previews }))}
+      <label className="setting">
+        <span>{t("Live: seconds of rest before a run")}</span>
+        <input
+          type="number"
+          min={0.1}
+          max={10}
+          step={0.05}
+          value={held.rest}
+          onChange={(event) => {
+            const rest = Number(event.target.value);
+            if (rest >= 0.1 && rest <= 10) prefer({ rest });
+          }}
+        />
+      </label>
+      {tick("Mark the page’s title when a run ends unseen", held.mark, (mark) => prefer({ mark }))}
+      {tick("A short tone when a run ends unseen", held.tone, (tone) => prefer({ tone }))}
+      <Machine />
+    </>
+  );
+}
+
+/** What the server says of itself, to be read and to be sent along with a report. */
+function Machine() {
+  const server = useRun((state) => state.server);
+  const [devices, setDevices] = useState<DeviceMemory[]>([]);
+  useEffect(() => {
+    void api.memory().then((found) => setDevices(found.devices), () => undefined);
+  }, []);
+  if (!server) return null;
+  const { device, dtype, threads } = server.numerics;
+  const lines = [
+    `Weft ${server.version}`,
+    t("computes on {device} in {dtype}, {threads} threads", { device, dtype, threads }),
+    ...devices.map((one) => `${one.device}: ${t("{used} of {limit} in use", { used: bytes(one.used), limit: bytes(one.limit) })}`),
+  ];
+  return (
+    <>
+      <h3>{t("Machine")}</h3>
+      <pre className="report" aria-label={t("For a report")} tabIndex={0}>
+        {[...lines, navigator.userAgent].join("\n")}
+      </pre>
+      {server.user ? <p className="note">{t("You are {user}.", { user: server.user })}</p> : null}
+    </>
+  );
+}
