@@ -1,10 +1,10 @@
 """Memory: one budget per device for everything resident, weights and tensors alike.
 
 A `Resident` is something that takes room on a device and can be given up: a module's weights, a cached value, a
-checkpoint, a step's activations. Each device has one `Budget`, which evicts by GreedyDual-Size-Frequency (Cherkasova
-1998):
+checkpoint, a step's activations. Each device has one `Budget`, which evicts by what a value is worth, as
+hyperbolic caching does (Blankstein et al. 2017):
 
-    priority = clock + frequency * cost / bytes          the clock rises to the priority of what was evicted last
+    worth = frequency * cost / bytes / age          age in seconds of work that the budget has seen since it came
 
 `cost` is measured: the seconds it took to compute the value, or to load the module again. So a small tensor that took
 long to make outlives a large one that is quickly made, and nothing stays for ever. What is in use is never evicted;

@@ -1,4 +1,4 @@
-"""Budget: the residents of one device, and the rule by which they go (GreedyDual-Size-Frequency)."""
+"""Budget: the residents of one device, and the rule by which they go (hyperbolic caching, by seconds and bytes)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Resident:
     kind: str = "value"
     in_use: int = 0
     frequency: int = 1
-    priority: float = 0.0
+    since: float = 0.0  # the clock when it came
 
 
 @dataclass(eq=False)
@@ -29,19 +29,19 @@ class Budget:
     device: Device
     limit: int
     residents: dict[str, Resident] = field(default_factory=dict)
-    clock: float = 0.0
+    clock: float = 0.0  # seconds of work that came by
     used: int = 0
     evictions: int = 0
     peak: int = 0  # the most that was ever used
 
-    def _score(self, resident: Resident) -> float:
-        return self.clock + resident.frequency * max(resident.cost, 1e-6) / max(resident.bytes, 1)
+    def worth(self, resident: Resident) -> float:
+        """Seconds that it saves, by byte and by second of work, if it goes on as since it came."""
+        age = self.clock - resident.since + 1.0  # of what has just come nothing is known: a second is little
+        return resident.frequency * max(resident.cost, 1e-6) / max(resident.bytes, 1) / age
 
     def touch(self, name: str) -> None:
         """It was used again."""
-        resident = self.residents[name]
-        resident.frequency += 1
-        resident.priority = self._score(resident)
+        self.residents[name].frequency += 1
 
     def admit(self, resident: Resident) -> bool:
         """Take it in if it is worth the room: evicts what is worth less. False when it was not kept."""
@@ -52,20 +52,20 @@ class Budget:
             if resident.bytes > self.limit:
                 return False
             if not self.is_worth(resident):
-                # As if it had come and gone at once: else what is dear now would keep everything new out for ever.
-                self.clock = max(self.clock, resident.priority)
+                self.clock += resident.cost  # else what is dear now would keep everything new out for ever
                 return False
         self.insert(resident)
         return True
 
     def is_worth(self, resident: Resident) -> bool:
-        """Would it be taken in? Nothing changes but its priority."""
-        resident.priority = self._score(resident)
+        """Would it be taken in now?"""
+        resident.since = self.clock
         return resident.bytes <= self.limit and self._can_make_room(resident)
 
     def insert(self, resident: Resident) -> None:
         """Take it in whatever it is worth, after making what room there is."""
-        resident.priority = self._score(resident)
+        self.clock += resident.cost
+        resident.since = self.clock
         self.make_room(resident.bytes)
         self.residents[resident.name] = resident
         self.used += resident.bytes
@@ -93,15 +93,8 @@ class Budget:
         short = self.used + resident.bytes - self.limit
         if short <= 0:
             return True
-        for other in sorted(self.residents.values(), key=lambda r: r.priority):
-            if other.in_use:
-                continue
-            if other.priority > resident.priority:
-                return False
-            short -= other.bytes
-            if short <= 0:
-                return True
-        return False
+        own = self.worth(resident)
+        return sum(o.bytes for o in self.residents.values() if not o.in_use and self.worth(o) <= own) >= short
 
     def make_room(self, wanted: int) -> int:
         """Evict the least valuable until `wanted` bytes fit under the limit; the bytes freed."""
@@ -110,9 +103,7 @@ class Budget:
             idle = [resident for resident in self.residents.values() if not resident.in_use]
             if not idle:
                 break
-            victim = min(idle, key=lambda r: r.priority)
-            self.clock = victim.priority
-            freed += self.remove(victim)
+            freed += self.remove(min(idle, key=self.worth))
         return freed
 
     def remove(self, resident: Resident) -> int:

@@ -42,7 +42,7 @@ def budget(limit):
     return Budget(FakeDevice(10**9), limit), resident, gone
 
 
-# --- GreedyDual-Size-Frequency --------------------------------------------------------------------------------------
+# --- what is worth most stays ---------------------------------------------------------------------------------------
 
 
 def test_what_costs_least_a_byte_goes_first():

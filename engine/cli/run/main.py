@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.cli import documents, follow
 from engine.cli.run.carrying import run_many, run_one, run_together
-from engine.cli.run.opening import check_writable, open_session
+from engine.cli.run.opening import check_writable, open_session, tell_what_was_not_kept
 from engine.cli.variants import variants
 from engine.errors import WeftError, fail
 
@@ -89,5 +89,8 @@ def go(args: argparse.Namespace) -> int:
         screen = follow.display(brief=many)
     with open_session(args, places, registry) as session:
         if many:
-            return (run_many if args.together < 2 else run_together)(args, session, workflow, runs, screen)
-        return run_one(args, session, workflow, runs[0], screen)
+            code = (run_many if args.together < 2 else run_together)(args, session, workflow, runs, screen)
+        else:
+            code = run_one(args, session, workflow, runs[0], screen)
+    tell_what_was_not_kept(session)
+    return code

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli import documents
+from engine.cli import console, documents
 from engine.errors import fail
 from engine.places import Places
 from engine.registry import Registry
@@ -31,6 +32,15 @@ def open_session(args: argparse.Namespace, places: Places, registry: Registry) -
     lower = None if getattr(args, "no_cache", False) else Disk.of(places, registry)
     records = documents.records_of(places)
     return Session(registry=registry, places=places, numerics=numerics, records=records, lower=lower)
+
+
+def tell_what_was_not_kept(session: Session) -> None:
+    """After the end: what could not be written costs no run, but the next one, and is said."""
+    kept = (("values", session.engine.cache.lower), ("records", session.engine.records))
+    for what, store in kept:
+        if why := getattr(store, "problem", ""):
+            told = fail("place.write", f"{what} could not be kept for the next run: {why}").problem
+            console.problems([dataclasses.replace(told, severity="lint")])
 
 
 def check_writable(folder: Path) -> None:

@@ -104,3 +104,12 @@ def test_verify_leaves_the_values_of_packs_that_are_not_installed_here(cache, ho
     assert disk.get("abpack.out") == Thing("of a pack")
     assert Disk(disk.folder, {"engine", "nodes"}).get("abpack.out") is None  # nor does asking for it take it away
     assert disk.get("abpack.out") == Thing("of a pack")
+
+
+def test_a_cache_that_cannot_be_written_costs_the_run_nothing_and_is_told(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("WEFT_HOME", str(tmp_path / "weft"))
+    (tmp_path / "weft").mkdir()
+    (tmp_path / "weft" / "cache").write_text("in the way")
+    (tmp_path / "flow.json").write_text(json.dumps(FLOW))
+    assert main(["run", str(tmp_path / "flow.json")]) == 0
+    assert "values could not be kept for the next run" in capfd.readouterr().err
