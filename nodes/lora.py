@@ -16,7 +16,17 @@ from engine.node import Model, Range, node
 from engine.sockets import Facts, copy, rule
 from nodes.families.gguf.header import packed_as
 from nodes.families.layer_names import BLOCK_NAME
-from nodes.families.lora_file import check_fit, has_lengths, ignored, matches, mismatch, read_lora, unused
+from nodes.families.lora_file import (
+    changes_weights,
+    check_fit,
+    has_lengths,
+    ignored,
+    matches,
+    mismatch,
+    read_lora,
+    unused,
+)
+from nodes.families.quantized import quantized
 from nodes.types import Denoiser, Lora, TextEncoder
 
 Strength = Annotated[float, Range(-10, 10, 0.05, soft=(-1, 2))]
@@ -226,6 +236,12 @@ def _check(model: Denoiser, lora: Lora, text_encoder: TextEncoder | None) -> Non
     check_fit(lora, model.base)
     for part in text_encoder.parts if text_encoder is not None else ():
         check_fit(lora, part, part.component)
+    if quantized(model.patches) and changes_weights(lora):
+        raise refuse(
+            f"{Path(lora.weights.path).name} needs the model's own numbers (LyCORIS or DoRA); this model is quantized",
+            socket="lora",
+            mend="take numerics.quantize out, or use another LoRA",
+        )
     kind = packed_as(model.base.path)
     if kind and has_lengths(lora):
         raise refuse(

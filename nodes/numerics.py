@@ -7,12 +7,14 @@ model is leased and are gone after it. What they cost on the starter is measured
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from engine.errors import refuse
 from engine.node import Help, Range, node
 from nodes.families import choices
 from nodes.families.gguf.header import packed_as
+from nodes.families.quantized import Quantized, quantized
 from nodes.types import Denoiser, plain
 
 Numbers = tuple[tuple[str, Any], ...]
@@ -45,7 +47,38 @@ def precision(
     """
     rest = tuple(item for item in model.numerics if item[0] != "dtype")
     made = replace(model, numerics=rest if dtype == "run" else plain({**dict(rest), "dtype": dtype}))
-    return made if storage == "same" else _with(_unpacked(made, "storage"), choices.Stored(storage))
+    if storage == "same":
+        return made
+    if quantized(made.patches):
+        raise refuse("this model's weights are quantized already", socket="storage", mend="take one of the two out")
+    return _with(_unpacked(made, "storage"), choices.Stored(storage))
+
+
+@node(
+    "numerics.quantize",
+    title="Quantize weights",
+    light=True,
+    output="model",
+    bypass={"model": "model"},
+    aliases=("bitsandbytes", "nf4", "CheckpointLoaderNF4", "torchao", "quanto", "int8", "4 bit", "8 bit"),
+)
+def quantize(
+    model: Denoiser,
+    method: Literal["bnb-int8", "bnb-nf4", "bnb-fp4", "torchao-int8", "torchao-float8", "quanto-int8"] = "torchao-int8",
+) -> Denoiser:
+    """A model's weights in 8 or 4 bits, made so as it is loaded: a half or a quarter of what float16 takes.
+
+    The linear layers in the blocks are rounded once and widened again as they compute; the rest stays as it is. In 8
+    bits the picture is nearly the same, in 4 bits details are others; nf4 is closer than fp4 (Dettmers et al. 2023,
+    2305.14314). Needs the package it is named after: bitsandbytes (bnb), torchao, or optimum-quanto; its version is
+    part of the key. Such a model stands whole on its device, and is no use for what changes the weights themselves:
+    LyCORIS and DoRA are refused. Errors: `package.missing` with the command that installs it.
+    """
+    model = _unpacked(model, "method")
+    _fits_quantized(model)
+    if any(isinstance(patch, choices.Stored) for patch in model.patches):
+        raise refuse("this model's weights are in float8 already", socket="method", mend="take one of the two out")
+    return _with(model, Quantized.of(method))
 
 
 @node(
@@ -208,6 +241,19 @@ def _with(model: Denoiser, patch: Any) -> Denoiser:
             "two caches on one model reuse each other's leftovers", socket="model", mend="take one of them out"
         )
     return replace(model, patches=(*others, patch))
+
+
+def _fits_quantized(model: Denoiser) -> None:
+    from nodes.families.lora_file import changes_weights
+
+    for adapter in model.adapters:
+        if changes_weights(adapter.lora):
+            name = Path(adapter.lora.weights.path).name
+            raise refuse(
+                f"{name} needs the model's own numbers (LyCORIS or DoRA), which quantizing takes away",
+                socket="model",
+                mend="take one of the two out",
+            )
 
 
 def _unpacked(model: Denoiser, socket: str) -> Denoiser:

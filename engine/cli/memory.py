@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from engine.cli import console, documents
-from engine.errors import fail
+from engine.errors import WeftError, fail
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> None:
@@ -85,6 +85,8 @@ def _needs(args: argparse.Namespace, device: str, dtype: str, limit: int) -> Any
         workflow, _ = Seeds(registry, records).draw(workflow, "memory")
         setting = Setting(Numerics(device, dtype=dtype), records, registry.places(places), registry.types)
         frontier = Frontier(bind(workflow, registry), setting)
+        if frontier.problems:  # what cannot be planned needs nothing, which is no answer
+            raise WeftError(frontier.problems)
         lives = sorted((live for live in frontier.lives.values() if live.inputs), key=lambda live: live.order)
         return forecast([(live.path, live.inputs or {}) for live in lives if not live.spec.light], device, dtype, limit)
     finally:

@@ -367,6 +367,19 @@ def mapped_files(module: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple(file for part in every for file in getattr(part, "mapped_files", ()))
 
 
+def _inside(tensor: Any) -> Iterator[Any]:
+    """The tensors that one is made of: quantized ones (torchao, quanto, bitsandbytes) are several."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from _inside(getattr(tensor, name))
+        return
+    yield tensor
+    scale = getattr(getattr(tensor, "quant_state", None), "absmax", None)
+    scale = getattr(tensor, "SCB", None) if scale is None else scale
+    if scale is not None:
+        yield scale
+
+
 def module_bytes(module: Any) -> int:
     """Bytes of a module's parameters and buffers, each storage once, and of those put aside for the time being.
 
@@ -380,7 +393,8 @@ def module_bytes(module: Any) -> int:
         inner = getattr(module, "modules_held", None)
         return module_bytes(inner) if inner is not None else 0
     seen: dict[int, int] = {}
-    for tensor in [*module.parameters(), *module.buffers()]:
-        seen[tensor.data_ptr() or id(tensor)] = tensor.numel() * tensor.element_size()
+    for whole in [*module.parameters(), *module.buffers()]:
+        for tensor in _inside(whole):
+            seen[tensor.data_ptr() or id(tensor)] = tensor.numel() * tensor.element_size()
     aside = sum(getattr(part, ASIDE, 0) for part in module.modules()) if hasattr(module, "modules") else 0
     return sum(seen.values()) + aside

@@ -142,6 +142,15 @@ def component(folder: Path) -> Component:
 
         return single_file.part(folder)
     config = read_json(folder / "config.json")
+    made = config.get("quantization_config")
+    if made is not None:
+        how = str(made.get("quant_method") or "some method")[:40] if isinstance(made, Mapping) else "some method"
+        raise fail(
+            "model.format",
+            f"{folder.name} was saved quantized by {how}, which is not read from a folder",
+            mend="use its plain weights, with numerics.quantize where memory is short, or a GGUF file",
+            file=str(folder),
+        )
     files, variant = weight_files(folder)
     return Component(folder, config, files, variant)
 

@@ -312,6 +312,11 @@ def has_lengths(lora: Lora) -> bool:
     return any(".lora_magnitude_vector" in key for key in read_header(lora_path(Path(lora.weights.path))))
 
 
+def changes_weights(lora: Lora) -> bool:
+    """Is it set as a difference to the weights, or does it need them to compute its own?"""
+    return lora.dense or has_lengths(lora)
+
+
 def check_matched(name: str, all_: list[str], unused: list[str]) -> None:
     """Raise when less than half of a file's layers are the model's; the message names the first that are not."""
     if len(unused) > len(all_) * (1 - LEAST_MATCHED):

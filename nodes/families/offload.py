@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.memory import Footprint
 from nodes.families.files import BITS, component
@@ -29,21 +29,34 @@ SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float8_e4m3fn": 1, "float8_
 HOOKS = ("lazy_prefetch_group_offloading", "layer_execution_tracker", "group_offloading")
 
 
-def footprint(weights: Iterable[Weights], dtype: str, blocks: bool = True) -> Footprint:
-    """Bytes of the weights once they are in `dtype`, from their files' headers; `blocks`: has it a list of blocks?"""
-    found = [_footprint(one, dtype, blocks) for one in weights]
+class Smaller(Protocol):
+    """What makes weights smaller when they are loaded (`nodes.families.quantized`)."""
+
+    def size(self, name: str, shape: tuple[int, ...], item: int) -> int | None:
+        """Bytes of a tensor of the file; None where it is left as it is."""
+
+
+def footprint(weights: Iterable[Weights], dtype: str, blocks: bool = True, smaller: Smaller | None = None) -> Footprint:
+    """Bytes of the weights once they are in `dtype`, from their files' headers; `blocks`: has it a list of blocks?
+
+    What is made `smaller` as it is loaded stays whole on its device.
+    """
+    found = [_footprint(one, dtype, blocks, smaller) for one in weights]
     total = found[0]
     for more in found[1:]:
         total = total.plus(more)
     return total
 
 
-def _footprint(weights: Weights, dtype: str, blocks: bool) -> Footprint:
+def _footprint(weights: Weights, dtype: str, blocks: bool, smaller: Smaller | None) -> Footprint:
     size = SIZES[dtype]
     every: dict[str, int] = {}
     found = component(Path(weights.path))
     for name, (kind, shape) in found.header().items():
-        every[name] = _bytes(kind, shape, size, found.packs)
+        less = None if smaller is None else smaller.size(name, shape, size)
+        every[name] = _bytes(kind, shape, size, found.packs) if less is None else less
+    if smaller is not None:
+        return Footprint(sum(every.values()))
     whole, layers = sum(every.values()), 2 * max(every.values(), default=0)
     groups: dict[str, int] = {}
     for name, count in every.items():
@@ -71,6 +84,13 @@ def stream(module: Any, device: str, way: str) -> Callable[[], None]:
     import torch
     from diffusers.hooks.group_offloading import apply_group_offloading
 
+    if getattr(module, "stays_whole", False):
+        module.to(device)
+
+        def home() -> None:
+            module.to("cpu")
+
+        return home
     parts = list(module.values()) if isinstance(module, torch.nn.ModuleDict) else [module]
     onload = torch.device(device)
     done: list[Any] = []

@@ -96,14 +96,19 @@ class Denoiser:
     def build(self, device: str, dtype: str) -> Any:
         """Load the bare module (engine use: nodes lease)."""
         from nodes.families import family_of
+        from nodes.families.quantized import quantized
 
-        return family_of(self).build_denoiser(self, device, dtype)
+        smaller = quantized(self.patches)
+        if smaller is None:
+            return family_of(self).build_denoiser(self, device, dtype)
+        return smaller.convert(family_of(self).build_denoiser(self, "cpu", dtype), device)
 
     def footprint(self, dtype: str) -> Footprint:
         """Bytes of the weights in `dtype`, from headers (engine use)."""
         from nodes.families.offload import footprint
+        from nodes.families.quantized import quantized
 
-        return footprint([self.base], dtype)
+        return footprint([self.base], dtype, smaller=quantized(self.patches))
 
     def worn_bytes(self, dtype: str) -> int:
         """Bytes that the adapters will take on a live model, from their headers (engine use)."""

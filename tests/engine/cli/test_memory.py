@@ -77,3 +77,9 @@ def test_float32_takes_twice_the_weights_of_float16(file, capsys):
 def test_a_budget_of_nothing_is_a_mistake(file, capsys):
     assert main(["memory", "--budget", "0"]) == 2
     assert "8192" in capsys.readouterr().err
+
+
+def test_a_workflow_that_cannot_be_planned_is_an_error_and_not_said_to_fit(file, capsys):
+    code = main(["memory", file, "--budget", "8192", "--set", "load.model=nowhere"])
+    shown = capsys.readouterr()
+    assert code != 0 and "nowhere" in shown.err and "it fits" not in shown.out

@@ -1,11 +1,13 @@
 """Offload: weights that wait on the host give the same bits; sizes come from headers; replaced files are noticed."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine import cli
 from engine.errors import WeftError
 from engine.memory import Footprint, Memory, choose, module_bytes
 from engine.numerics import Numerics
@@ -16,9 +18,11 @@ from nodes.families.files import component
 from nodes.families.offload import footprint, stream, where
 from nodes.load import model
 from nodes.types import Weights
+from tests.nodes.conftest import clip_tokenizer
 from tests.nodes.families.test_in_the_engine import flow
 
 GB = 2**30
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def unet_forward(module, width=32):
@@ -90,8 +94,6 @@ def test_a_picture_with_weights_in_parts_is_the_same_picture(home, tiny_sdxl):
 @pytest.fixture(scope="module")
 def sdxl(tmp_path_factory):
     """SDXL's real shapes as headers alone: files without a byte of weights behind them."""
-    import json
-
     from accelerate import init_empty_weights
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -130,7 +132,8 @@ def sdxl(tmp_path_factory):
             place += size
         header = json.dumps(table).encode()
         (folder / name).mkdir()
-        (folder / name / "config.json").write_text(json.dumps(config))
+        told = config if "_class_name" in config else CLIPTextConfig(**config).to_dict()
+        (folder / name / "config.json").write_text(json.dumps(told))
         with (folder / name / "model.safetensors").open("wb") as stream:
             stream.write(len(header).to_bytes(8, "little") + header)
             stream.truncate(8 + len(header) + place)  # a hole: it takes no room on the disk
@@ -213,6 +216,37 @@ def test_a_gpu_budget_of_eight_gigabytes_is_kept_by_the_whole_of_sdxl(sdxl):
                 assert memory.budget("gpu").used <= limit
     assert memory.budget("gpu").peak <= limit
     assert memory.budget("cpu").used > 4 * GB  # the UNet waits on the host; nothing is read twice
+
+
+def test_the_plan_says_how_sdxl_comes_and_its_peak_on_eight_gigabytes(sdxl, tmp_path, capsys):
+    """`weft memory` over the workflow that everybody begins with, on a card that is not here."""
+    folder = tmp_path / "models" / "checkpoints" / "xl"
+    folder.mkdir(parents=True)
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        (folder / name).symlink_to(sdxl / name)
+    for name in ("tokenizer", "tokenizer_2"):
+        clip_tokenizer().save_pretrained(folder / name)
+    parts = {name: ["diffusers", "X"] for name in ("unet", "vae", "text_encoder", "text_encoder_2")}
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline", **parts}))
+    record = json.loads((ROOT / "workflows" / "text_to_image.json").read_text())
+    del record["parameters"]
+    record["nodes"]["load"]["inputs"]["model"] = "xl"
+    record["nodes"]["canvas"]["inputs"] |= {"width": 1024, "height": 1024}
+    work = tmp_path / "xl.json"
+    work.write_text(json.dumps(record))
+    steps = {}
+    for budget in (8192, 4096, 2048):
+        done = cli.main(["memory", str(work), "--models", str(tmp_path / "models"), "--budget", str(budget), "--json"])
+        told = json.loads(capsys.readouterr().out)
+        assert done == 0
+        steps[budget] = {row["path"]: row for row in told["steps"]}
+        assert told["most"] == max(row["on_device"] for row in told["steps"])
+    ways = {budget: {path: row["way"] for path, row in rows.items()} for budget, rows in steps.items()}
+    assert set(ways[8192].values()) == {"whole"}
+    assert ways[4096]["sample"] == "blocks" and ways[2048]["sample"] == "layers"
+    assert all(row["fits"] for row in steps[8192].values())
+    assert steps[8192]["sample"]["weights"] > 4.7 * GB
+    assert max(row["on_device"] for row in steps[8192].values()) <= 8 * GB
 
 
 # --- files that change ------------------------------------------------------------------------------------------------
