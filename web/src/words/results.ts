@@ -85,6 +85,16 @@ export const results = {
   "Used by 1 workflow": "Von 1 Workflow benutzt",
   "Used by {n} workflows": "Von {n} Workflows benutzt",
   "Not here, but named": "Nicht da, aber genannt",
+  // the form
+  "Leave the sub-graph (Esc) to see the form.": "Den Untergraphen verlassen (Esc), um das Formular zu sehen.",
+  "Select a node and press “show in the form” on an input.": "Einen Knoten wählen und an einem Eingang „im Formular zeigen“ drücken.",
+  "copy its address": "Adresse kopieren",
+  "The address is in the clipboard.": "Die Adresse ist in der Zwischenablage.",
+  "result {n}": "Ergebnis {n}",
+  "in the making": "im Entstehen",
+  "Open {name}": "{name} öffnen",
+  "Press Run: the picture grows here.": "„Ausführen“ drücken: das Bild entsteht hier.",
+  "Made before": "Zuvor gemacht",
   // problems
   "The report is in the clipboard.": "Der Bericht ist in der Zwischenablage.",
   "The browser did not let it into the clipboard.": "Der Browser ließ es nicht in die Zwischenablage.",

@@ -1,21 +1,22 @@
-import { blobUrl, fileUrl } from "../../protocol/http";
+import { fileUrl } from "../../protocol/http";
 import { useCatalogue } from "../../state/catalogue";
 import { documentOf, graphOf, tabOf, useDocument } from "../../state/document";
 import { useRun } from "../../state/run";
-import { useUi } from "../../state/ui";
+import { say, useUi } from "../../state/ui";
 import { Empty } from "../../ui/basics";
+import { copyText } from "../../ui/copy";
 import { isText } from "../../canvas/geometry";
 import { literal, parseEnd } from "../../document/wires";
 import { specOf } from "../../document/specs";
 import { Widget } from "../../widgets/Widget";
 import { t } from "../../words";
+import { Outcome } from "./Outcome";
 
 /** The workflow's parameters alone, by group: what a person who only wants pictures needs. */
 export function Form() {
   const document = useDocument(documentOf);
   const specs = useCatalogue((state) => state.specs);
   const drawn = useRun((state) => state.plan?.drawn);
-  const pictures = useRun((state) => state.run.pictures);
   const scope = useDocument((state) => graphOf(state) !== documentOf(state));
   const parameters = Object.entries(document.parameters ?? {}).sort(([, a], [, b]) => (a.order ?? 99) - (b.order ?? 99));
   const saved = useDocument((state) => tabOf(state).name);
@@ -23,24 +24,18 @@ export function Form() {
   if (scope) return <Empty>{t("Leave the sub-graph (Esc) to see the form.")}</Empty>;
   if (!parameters.length) return <Empty>{t("Select a node and press “show in the form” on an input.")}</Empty>;
   const groups = [...new Set(parameters.map(([, parameter]) => parameter.group ?? ""))];
-  const results = Object.values(document.outputs ?? {}).flatMap((from) => pictures[parseEnd(from).node] ?? []);
-  const shown = results.map((picture, index) => ({ url: blobUrl(picture.blob), label: t("result {n}", { n: index + 1 }) }));
+  const link = `${location.origin}${location.pathname}?form=${encodeURIComponent(saved)}`;
   return (
     <>
-      {shown.length ? (
-        <div className="results">
-          {shown.map((picture, at) => (
-            <button type="button" key={picture.url} aria-label={t("Open {name}", { name: picture.label })} onClick={() => useUi.getState().set({ viewing: { pictures: shown, at } })}>
-              <img src={picture.url} alt={picture.label} />
-            </button>
-          ))}
-        </div>
-      ) : null}
+      <Outcome />
       {!page && saved ? (
         <p className="note">
-          <a href={`?form=${encodeURIComponent(saved)}`} target="_blank" rel="noreferrer">
+          <a href={link} target="_blank" rel="noreferrer">
             {t("Open this form as a page of its own")}
-          </a>
+          </a>{" "}
+          <button type="button" onClick={() => void copyText(link).then((done) => done && say(t("The address is in the clipboard.")))}>
+            {t("copy its address")}
+          </button>
         </p>
       ) : null}
       {groups.map((group) => (

@@ -47,6 +47,11 @@ export function Templates() {
       return;
     }
     if (field && event.key !== "ArrowDown") return;
+    // Letters are meant for the search, wherever the focus is.
+    if (!field && event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.currentTarget.querySelector<HTMLElement>("input[type=search]")?.focus();
+      return;
+    }
     const across = cards.filter((card) => card.offsetTop === cards[Math.max(0, here)]?.offsetTop).length || 1;
     const by: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: here < 0 ? 1 : across, ArrowUp: -across };
     const step = by[event.key];
