@@ -243,3 +243,39 @@ def test_two_pictures_are_held_against_each_other_in_four_ways(editor):
 
     editor.until(both, "one and then the other")
     assert editor.complaints() == []
+
+
+def test_a_problem_is_mended_with_one_press_and_can_be_told_to_somebody_else(editor):
+    # A latent where a picture is asked for: the mend puts the decode between them.
+    editor.open_document(
+        "wrong ends",
+        {
+            "nodes": {
+                "load": {"type": "load.model", "inputs": {"model": "starter/unet"}},
+                "empty": {"type": "latent.empty", "inputs": {"model": {"from": "load.model"}}},
+                "save": {"type": "image.save", "inputs": {"image": {"from": "empty.latent"}}},
+            }
+        },
+    )
+    editor.until(lambda: editor.forecast().startswith("1 problem"), "the problem")
+    editor.one(".rail [aria-label=Problems]").click()
+    row = editor.one(".problem-room li.wrong")
+    assert row.text.startswith("save.image")
+    editor.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    row.find_element("css selector", ".copy").click()
+    report = editor.until(lambda: editor.script("return window.copied"), "the report")
+    assert "at save.image" in report and "Weft" in report and "next step:" in report
+    row.find_element("css selector", ".mend").click()
+    editor.until(lambda: not editor.all(".problem-room li.wrong .item b"), "the problem to be gone")
+    editor.one("[aria-label='Close Problems']").click()
+
+
+def test_what_is_forgotten_in_the_history_comes_back_when_asked(editor):
+    made(editor, "nearly forgotten")
+    editor.one(".rail [aria-label=History]").click()
+    editor.one(".panel .search input").send_keys("nearly forgotten")
+    editor.until(lambda: len(editor.all(".result")) == 1, "the result")
+    editor.one(".result [aria-label='Forget it']").click()
+    editor.until(lambda: not editor.all(".result"), "it to be gone")
+    press(editor, ".toast button", "undo")
+    editor.until(lambda: len(editor.all(".result")) == 1, "it to be back")

@@ -18,6 +18,7 @@ export const results = {
   "1 picture deleted.": "1 Bild gelöscht.",
   "{n} pictures deleted.": "{n} Bilder gelöscht.",
   undo: "zurück",
+  "“{name}” is forgotten.": "„{name}“ ist vergessen.",
   "About the picture": "Über das Bild",
   "Look at it (Enter)": "Ansehen (Enter)",
   "Reuse this seed": "Diesen Seed nehmen",

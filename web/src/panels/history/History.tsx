@@ -8,12 +8,13 @@ import { carry } from "../../state/carried";
 import { isFavourite, useFavourites } from "../../state/favourites";
 import { useRun } from "../../state/run";
 import { openSheet } from "../../state/sheets";
-import { type Seen, useUi } from "../../state/ui";
+import { say, type Seen, useUi } from "../../state/ui";
 import { Empty, IconButton } from "../../ui/basics";
 import { t } from "../../words";
 import { openGraph } from "../sheet/results";
 
 const PAGE = 40;
+const GRACE = 8000; // ms in which what was forgotten comes back
 
 export const picturesOf = (job: Job): Picture[] => {
   const outputs = Object.values(job.outputs ?? {}).flat();
@@ -41,6 +42,7 @@ export function History() {
   const [more, setMore] = useState(false);
   const [query, setQuery] = useState("");
   const [starred, setStarred] = useState(false);
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [against, setAgainst] = useState<Seen | null>(null);
   const favourites = useFavourites((state) => state.blobs);
   const finished = useRun((state) => (state.run.state === "running" ? null : state.run.job));
@@ -59,6 +61,7 @@ export function History() {
   const words = useMemo(() => new Map((jobs ?? []).map((job) => [job.id, wordsOf(job)])), [jobs]);
   const asked = query.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = (jobs ?? []).filter((job) => {
+    if (hidden.has(job.id)) return false;
     if (starred && !picturesOf(job).some((picture) => isFavourite(favourites, picture.blob))) return false;
     return asked.every((word) => words.get(job.id)?.includes(word));
   });
@@ -83,7 +86,16 @@ export function History() {
     await openGraph(job.id);
     showJob(job);
   };
-  const forget = (job: Job) => void api.forget(job.id).then(() => setJobs((held) => held?.filter((item) => item.id !== job.id) ?? null), failed);
+  /** Gone from the list now, from the server when nobody has asked for it back. */
+  const forget = (job: Job) => {
+    setHidden((held) => new Set([...held, job.id]));
+    const timer = setTimeout(() => void api.forget(job.id).catch(failed), GRACE);
+    const undo = () => {
+      clearTimeout(timer);
+      setHidden((held) => new Set([...held].filter((id) => id !== job.id)));
+    };
+    say(t("“{name}” is forgotten.", { name: job.title || t("untitled") }), { label: t("undo"), run: undo }, GRACE - 500);
+  };
   return (
     <>
       <div className="search">
