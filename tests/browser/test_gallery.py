@@ -15,6 +15,7 @@ def made(editor, *prompts):
     for prompt in prompts:
         editor.type_prompt(prompt)
         run(editor)
+        editor.script("document.activeElement?.blur?.()")  # what completes words must not lie over the next click
     editor.until(lambda: editor.forecast() == "everything is up to date", "the plan")
 
 
