@@ -65,7 +65,7 @@ function About({ name }: { name: string }) {
           {spec ? <IconButton icon="help" label={t("Help for the node (F1)")} onClick={() => useUi.getState().set({ helping: json.type })} /> : null}
         </span>
       </header>
-      {spec ? <p className="help" tabIndex={0}>{spec.help.split("\n\n")[0]}</p> : <p className="help wrong">{t("No installed pack has this node; it keeps its place and its wires.")}</p>}
+      {spec ? <p className="help" tabIndex={0}>{spec.help.split("\n\n")[0]?.replaceAll("\n", " ")}</p> : <p className="help wrong">{t("No installed pack has this node; it keeps its place and its wires.")}</p>}
       {problems?.map((problem, index) => (
         <p key={index} className={`problem ${problem.severity === "lint" ? "lint" : ""}`}>
           {problem.message}

@@ -31,7 +31,7 @@ export function NodeHelp({ spec }: { spec: NodeSpec }) {
         {spec.aliases?.length ? <span>{t("elsewhere called {names}", { names: spec.aliases.join(", ") })}</span> : null}
       </p>
       {spec.deprecated ? <p className="wrong">{spec.deprecated}</p> : null}
-      <Markdown text={spec.help} />
+      <Markdown text={flowing(spec.help)} />
       {spec.inputs.length ? (
         <section>
           <h3>{t("Takes")}</h3>
@@ -74,6 +74,9 @@ export function NodeHelp({ spec }: { spec: NodeSpec }) {
     </div>
   );
 }
+
+/** A docstring is broken into lines for its file: here a paragraph is one. */
+const flowing = (text: string): string => text.replace(/([^\n])\n(?=[^\n\s\-*\d>])/g, "$1 ");
 
 /** The generated page of its chapter. */
 const pageOf = (spec: NodeSpec): string => `docs/nodes/${spec.flow ? "flow" : spec.category}.md`;

@@ -37,6 +37,7 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
   const field = useRef<HTMLTextAreaElement>(null);
   const copy = useRef<HTMLDivElement>(null);
   const weighing = useRef(false);
+  const own = useRef(false); // the change is a weighing, not something typed
   const [asked, setAsked] = useState<Asked | null>(null);
   const [chosen, setChosen] = useState(-1);
   const [spot, setSpot] = useState<Spot | null>(null);
@@ -59,7 +60,10 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
     if (!area) return;
     const watch = new ResizeObserver(follow);
     watch.observe(area);
-    if (large) area.focus();
+    if (large) {
+      area.focus();
+      area.setSelectionRange(area.value.length, area.value.length);
+    }
     return () => watch.disconnect();
   }, [large]);
 
@@ -105,7 +109,9 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
       close();
       // A row of presses is one step to undo, apart from what was typed before.
       if (!weighing.current) onDone();
+      own.current = true;
       put(changed.from, changed.to, changed.text, [changed.select[0] - changed.from, changed.select[1] - changed.from]);
+      own.current = false;
       weighing.current = true;
       return;
     }
@@ -153,8 +159,10 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
         spellCheck={false}
         placeholder={input.name}
         onChange={(event) => {
-          if (weighing.current) onDone();
-          weighing.current = false;
+          if (!own.current) {
+            if (weighing.current) onDone();
+            weighing.current = false;
+          }
           onChange(event.target.value);
           look();
         }}
