@@ -233,15 +233,19 @@ class Editor:
         return self.browser.execute_async_script(
             """
             const done = arguments[0];
-            const request = indexedDB.open('weft', 1);
-            request.onsuccess = () => {
-              const all = request.result.transaction('sessions').objectStore('sessions').get('latest');
-              all.onsuccess = () => {
-                request.result.close();
-                const held = all.result;
-                done(held ? held.tabs.find((tab) => tab.id === held.active).document : {nodes: {}});
+            const read = () => {
+              const request = indexedDB.open('weft', 1);
+              request.onsuccess = () => {
+                const all = request.result.transaction('sessions').objectStore('sessions').get('latest');
+                all.onsuccess = () => {
+                  request.result.close();
+                  const held = all.result;
+                  done(held ? held.tabs.find((tab) => tab.id === held.active).document : {nodes: {}});
+                };
               };
             };
+            // Before the first edit there is none, and who opened it would make an empty one.
+            indexedDB.databases().then((all) => (all.some(({name}) => name === 'weft') ? read() : done({nodes: {}})));
             """
         )
 

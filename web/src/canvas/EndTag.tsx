@@ -12,7 +12,7 @@ import type { CardNode } from "./NodeCard";
 export type EndNode = Node<{ scope: string; name: string; side: "parameters" | "outputs" }, "end">;
 
 const HEIGHT = 20;
-const widthOf = (name: string): number => Math.min(150, 20 + 6.6 * name.length);
+const widthOf = (name: string): number => Math.min(180, 36 + 7 * name.length);
 
 /** The tags of a sub-graph's inputs and outputs; the whole workflow has none, its form and its results show them. */
 export function endsOf(cards: CardNode[], graph: GraphJson, scope: string): EndNode[] {
@@ -39,6 +39,7 @@ export function endsOf(cards: CardNode[], graph: GraphJson, scope: string): EndN
         draggable: false,
         selectable: false,
         focusable: false,
+        style: { pointerEvents: "all" },
       },
     ];
   };

@@ -60,6 +60,14 @@ test("a wire that would run behind a card goes round it, from end to end", () =>
   expect(spots.filter((spot) => within(spot, boxes.get("c") as Box))).toEqual([]);
 });
 
+test("a wire that goes back to the left passes above or below its own nodes", () => {
+  const boxes = new Map([["a", box(600, 0)], ["b", box(200, 20)]]);
+  const way = routes([wire([832, 60], [200, 70])], boxes).get("b|in");
+  const spots = points(way?.path ?? "");
+  expect(spots.at(-1)).toEqual({ x: 200, y: 70 });
+  expect(spots.filter((spot) => [...boxes.values()].some((card) => within(spot, card)))).toEqual([]);
+});
+
 test("two wires of different outputs that go the same way lie beside each other", () => {
   const boxes = new Map([["a", box(0, 0)], ["b", box(700, 0)], ["c", box(330, 20)]]);
   const other = { ...wire([232, 72], [700, 72], "b|other"), output: "a.other" };

@@ -40,11 +40,12 @@ const meets = (a: Spot, b: Spot, box: Box, margin: number): boolean =>
 /** The control points' distance of the plain curve, as the canvas draws it. */
 export const reach = (from: Spot, to: Spot): number => (to.x >= from.x ? 0.5 * (to.x - from.x) : 0.32 * 25 * Math.sqrt(from.x - to.x));
 
-/** Does the plain curve run behind a card that it has nothing to do with? */
+/** Does the plain curve run behind a card? Its own two count when it goes back to the left. */
 export function hidden(wire: Ends, boxes: Boxes): boolean {
   const { from, to } = wire;
   const by = reach(from, to);
-  const near = [...boxes].filter(([name, box]) => name !== wire.source && name !== wire.target && meets({ x: Math.min(from.x, to.x - by), y: from.y }, { x: Math.max(to.x, from.x + by), y: to.y }, box, 4));
+  const back = to.x < from.x;
+  const near = [...boxes].filter(([name, box]) => (back || (name !== wire.source && name !== wire.target)) && meets({ x: Math.min(from.x, to.x - by), y: from.y }, { x: Math.max(to.x, from.x + by), y: to.y }, box, 4));
   if (!near.length) return false;
   for (let i = 1; i < 32; i++) {
     const t = i / 32;
@@ -95,7 +96,8 @@ function way(wire: Ends, boxes: Boxes, lanes: Lane[]): Spot[] | null {
   const others = lanes.filter((lane) => lane.output !== wire.output);
   const beside = (at: number, flat: boolean) => others.filter((lane) => lane.flat === flat && Math.abs(lane.at - at) < APART).flatMap((lane) => [lane.at - APART, lane.at + APART]);
   const lines = (values: number[], flat: boolean) => [...new Set(values.flatMap((at) => [at, ...beside(at, flat)]))].sort((a, b) => a - b);
-  const xs = lines([start.x, goal.x, ...cards.flatMap((box) => [box.x - MARGIN, box.x + box.width + MARGIN])], false);
+  // A column more on either side: the last piece of a wire is level, too.
+  const xs = lines([start.x, goal.x, start.x + MARGIN, goal.x - MARGIN, ...cards.flatMap((box) => [box.x - MARGIN, box.x + box.width + MARGIN])], false);
   const ys = lines([start.y, goal.y, ...cards.flatMap((box) => [box.y - MARGIN, box.y + box.height + MARGIN])], true);
   const free = (a: Spot, b: Spot) => !cards.some((box) => meets(a, b, box, APART - 2));
   const shared = (a: Spot, b: Spot): number => {

@@ -1,7 +1,7 @@
 /** Wires by hand: begun at a socket, taken up at their end, moved together, dropped where they fit or on nothing. */
 
 import { type Connection, type Edge, type FinalConnectionState, type HandleType, type OnConnectStartParams, useReactFlow } from "@xyflow/react";
-import { type MouseEvent, type PointerEvent, type RefObject, useCallback } from "react";
+import { type MouseEvent, type PointerEvent, type RefObject, useCallback, useRef } from "react";
 import { disconnect, fanOut, reroute, rewire, wouldCircle } from "../document/operations";
 import { fit, typeText } from "../document/specs";
 import type { Spot } from "../protocol/types";
@@ -36,6 +36,8 @@ function moveAll(held: Wiring, node: string, output: string): void {
 
 export function useWiring(drawn: RefObject<AnyNode[]>) {
   const flow = useReactFlow();
+  /** A wire's end was taken up: React Flow tells its end twice, and the second time says which wire it was. */
+  const taken = useRef(false);
 
   const onConnectStart = useCallback((event: globalThis.MouseEvent | TouchEvent, { nodeId, handleId, handleType }: OnConnectStartParams) => {
     if (!nodeId || !handleId || !handleType) return;
@@ -64,6 +66,7 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
   };
 
   const onConnectEnd = (event: Release, state: FinalConnectionState) => {
+    if (taken.current) return;
     const held = useUi.getState().wiring;
     set({ wiring: null });
     if (!held || (state.isValid && !held.many)) return;
@@ -81,6 +84,7 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
       wire(made, { node: old.target, slot: old.targetHandle ?? "" });
     },
     onReconnectStart: (_: unknown, edge: Edge, handleType: HandleType) => {
+      taken.current = true;
       // The end that stays is the one a new socket has to fit.
       const fixed: Wiring =
         handleType === "target"
@@ -91,6 +95,7 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
     /** Dropped on nothing the wire is gone; with Shift, what takes it is offered instead. */
     onReconnectEnd: (event: Release, edge: Edge, _: HandleType, state: FinalConnectionState) => {
       const held = useUi.getState().wiring;
+      taken.current = false;
       set({ wiring: null });
       if (state.isValid || !held) return;
       const point = pointOf(event);
