@@ -1,4 +1,4 @@
-"""The hands on the canvas: wires taken up and moved, bends, copies, titles, finding, going back, sub-graphs' sockets."""
+"""The hands on the canvas: wires taken up and moved, bends, copies, titles, finding, going back, sub-graphs."""
 
 import re
 
