@@ -24,7 +24,7 @@ import "./canvas.css";
 import { around } from "./arrange";
 import { CutLine, useCutting } from "./CutLine";
 import { wireUnder } from "./cutting";
-import { type AnyNode, boxOf } from "./deck";
+import { type AnyNode, boxOf, roomFor } from "./deck";
 import { type EndNode, EndTag, endsOf } from "./EndTag";
 import { FarLayer } from "./FarLayer";
 import { FrameCard, NoteCard } from "./FrameCard";
@@ -111,7 +111,8 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
 
   const fitTo = useCallback(
     (names?: string[], sight?: "first") => {
-      const area = around(drawn.current.filter((node) => !names?.length || names.includes(node.id)).map(boxOf));
+      const shown = drawn.current.filter((node) => !names?.length || names.includes(node.id));
+      const area = around(shown.map(sight ? roomFor : boxOf));
       if (!area || !box.current) return;
       const size = { width: box.current.clientWidth, height: box.current.clientHeight };
       void flow.setViewport(viewOf(area, size, names?.length ? "near" : (sight ?? "whole")));

@@ -7,7 +7,7 @@ import type { GraphJson, NodeJson, NodeSpec, Picture, Spot, WorkflowJson } from 
 import type { PreviewPicture } from "../state/run";
 import type { Box } from "./arrange";
 import type { FrameNode, NoteNode } from "./FrameCard";
-import { type PictureSize, shapeOf } from "./geometry";
+import { type PictureSize, shapeOf, WIDTH } from "./geometry";
 import { hueOf } from "./hues";
 import { spotFor } from "./layout";
 import type { CardData, CardNode } from "./NodeCard";
@@ -154,5 +154,12 @@ export function things(document: WorkflowJson, scope: string, selected: string[]
   });
   return [...frames, ...notes];
 }
+
+/** The same with room for the picture that a node will show: what is fitted to the screen once is still seen after the run. */
+export const roomFor = (node: AnyNode): Box => {
+  const box = boxOf(node);
+  const waits = node.type === "card" && !node.data.shape.picture && !node.data.collapsed && !!node.data.spec?.outputs.some((output) => output.type === "Image" || output.type === "Mask");
+  return waits ? { ...box, height: box.height + WIDTH } : box;
+};
 
 export const boxOf = (node: AnyNode): Box => ({ ...node.position, width: node.width ?? 0, height: node.height ?? 0 });

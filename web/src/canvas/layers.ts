@@ -23,6 +23,8 @@ export interface Line {
 const GAP = 28;
 const LANE = 16;
 const COLUMN = 64;
+/** So far a part of the graph may stand out above or below. */
+const SLANT = 60;
 /** Of graphs larger than this, neighbours are not tried in both orders. */
 const SMALL = 160;
 
@@ -85,6 +87,7 @@ function draw(items: Item[], lines: Line[]): Record<string, Spot> {
   const { columns, links, ranks } = ranked(items, lines);
   order(columns, links);
   heights(columns, links);
+  level(columns);
   const lefts: number[] = [];
   let left = 0;
   for (const [rank, column] of columns.entries()) {
@@ -266,6 +269,23 @@ function heights(columns: Vertex[][], links: Link[]): void {
       });
       settle(column, wanted);
     }
+  }
+}
+
+/** What stands far above or below all that comes before it is brought level: a bend more, and the whole fits a screen. */
+function level(columns: Vertex[][]): void {
+  const reach = (some: Vertex[][]): [number, number] => {
+    const nodes = some.flat().filter((vertex) => vertex.name !== null);
+    return [Math.min(...nodes.map((vertex) => vertex.y)), Math.max(...nodes.map((vertex) => vertex.y + vertex.height))];
+  };
+  for (let rank = 1; rank < columns.length; rank++) {
+    const after = columns.slice(rank);
+    const [top, bottom] = reach(columns.slice(0, rank));
+    const [high, low] = reach(after);
+    const up = Math.min(low - bottom, high - top);
+    const down = Math.min(top - high, bottom - low);
+    const by = up > SLANT ? -up : down > SLANT ? down : 0;
+    if (by) for (const vertex of after.flat()) vertex.y += by;
   }
 }
 
