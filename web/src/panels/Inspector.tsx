@@ -124,17 +124,22 @@ function About({ name }: { name: string }) {
         return (
           <div className="input" key={input.name}>
             <Widget node={name} type={json.type} input={input} source={source} live drawn={drawn?.[`${path}.${input.name}`]} />
-            <div className="under">
-              <span>{input.help}</span>
+            <span className="beside">
               {changed && typeof source !== "object" ? (
-                <button type="button" onClick={() => perform(setValue(scopeNow(), name, input.name, undefined))}>
-                  {input.default === "" ? t("clear") : t("reset to {value}", { value: String(input.default) })}
-                </button>
+                <IconButton
+                  icon="undo"
+                  label={input.default === "" ? t("clear") : t("reset to {value}", { value: String(input.default) })}
+                  onClick={() => perform(setValue(scopeNow(), name, input.name, undefined))}
+                />
               ) : null}
-              <button type="button" aria-pressed={!!parameter} onClick={() => perform(expose(documentNow(), scopeNow(), name, input))}>
-                {parameter ? t("in the form as “{name}”", { name: parameter[0] }) : t("show in the form")}
-              </button>
-            </div>
+              <IconButton
+                icon="form"
+                pressed={!!parameter}
+                label={parameter ? t("in the form as “{name}”", { name: parameter[0] }) : t("show in the form")}
+                onClick={() => perform(expose(documentNow(), scopeNow(), name, input))}
+              />
+            </span>
+            {input.help ? <p className="under">{input.help}</p> : null}
           </div>
         );
       })}
