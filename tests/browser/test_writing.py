@@ -2,6 +2,7 @@
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.browser
@@ -64,6 +65,35 @@ def test_a_prompt_is_completed_with_wildcards_and_with_words_of_earlier_prompts(
     field.send_keys(Keys.TAB)
     assert field.get_attribute("value") == "in __weather__, a very unusual teapot"
     until_held(editor, "prompt", "text", "in __weather__, a very unusual teapot")
+
+
+def test_the_list_of_completions_goes_when_the_work_goes_on_elsewhere(editor):
+    field = prompt_field(editor)
+
+    def open_list():
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys("BR")
+        editor.until(lambda: "BREAK" in offers(editor), "BREAK to be offered")
+
+    open_list()
+    field.send_keys(Keys.ARROW_DOWN)
+    control(editor, Keys.ENTER)
+    editor.wait_for_the_end()
+    assert offers(editor) == []
+    assert field.get_attribute("value") == "BR", "the run takes no completion along"
+
+    field.click()
+    open_list()
+    pane = editor.one(".react-flow__pane").rect
+    ActionChains(editor.browser).scroll_by_amount(0, 120).perform()
+    editor.until(lambda: not offers(editor), "the list to go with the view")
+
+    prompt_field(editor)
+    open_list()
+    outside = ActionBuilder(editor.browser)
+    outside.pointer_action.move_to_location(int(pane["x"] + 8), int(pane["y"] + pane["height"] - 8)).click()
+    outside.perform()
+    editor.until(lambda: not offers(editor), "the list to go at a press elsewhere")
 
 
 def test_enter_begins_a_line_where_plain_words_are_offered(editor):
@@ -180,7 +210,7 @@ def test_a_number_takes_sums_steps_and_the_wheel_and_refuses_what_the_node_does_
     editor.until(lambda: held(editor, "canvas", "width") in (None, 512), "the default after a double-click")
 
 
-def test_a_drag_over_a_number_is_coarser_with_ctrl(editor):
+def test_a_drag_over_a_number_is_coarser_with_ctrl_and_finer_with_shift(editor):
     def number(name):
         return float(value_field(editor, "sample", name).get_attribute("value"))
 
@@ -195,6 +225,13 @@ def test_a_drag_over_a_number_is_coarser_with_ctrl(editor):
     editor.until(lambda: number("steps") == 60, "ten steps of a drag")
     drag("steps", Keys.CONTROL, -24)
     editor.until(lambda: number("steps") == 20, "four steps, each ten times as far")
+    editor.set_number("sample", "cfg", "7")
+    drag("cfg", None, 24)
+    whole = editor.until(lambda: number("cfg") != 7 and round(number("cfg") - 7, 3), "four steps")
+    editor.set_number("sample", "cfg", "7")
+    drag("cfg", Keys.SHIFT, 24)
+    editor.until(lambda: round(number("cfg") - 7, 3) == round(whole / 10, 3), "four steps, each a tenth as far")
+    assert not editor.all(".react-flow__selection, .react-flow__nodesselection"), "no box is drawn meanwhile"
 
 
 def test_a_seed_is_exact_to_the_last_of_its_64_bits(editor):

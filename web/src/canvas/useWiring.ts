@@ -123,7 +123,9 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
     },
     /** With Shift a box is drawn over the canvas only: on a socket it means all wires, on a node one more of them. */
     onPointerDown: (event: PointerEvent): void => {
-      if (event.shiftKey && event.button === 0 && (event.target as HTMLElement).closest(".react-flow__node")) event.stopPropagation();
+      const target = event.target as HTMLElement;
+      // A field takes it itself (finer steps), and React Flow lets what is in `.nokey` alone.
+      if (event.shiftKey && event.button === 0 && target.closest(".react-flow__node") && !target.closest(".nokey")) event.stopPropagation();
     },
   };
 }

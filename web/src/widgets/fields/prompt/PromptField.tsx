@@ -68,6 +68,23 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
   }, [large]);
 
   const close = () => setAsked(null);
+  const open = !!asked;
+  useEffect(() => {
+    if (!open) return;
+    // The list stands at a place of the screen: when what is under it moves, or something else is pressed, it goes.
+    const away = (event: Event) => {
+      if (event.target instanceof Element && event.target.closest(".offers")) return;
+      // Writing moves the text by itself; a press in it moves the caret, which is looked at elsewhere.
+      if (event.type === "wheel" || event.target !== field.current) setAsked(null);
+    };
+    const kinds = ["pointerdown", "wheel", "scroll"] as const;
+    for (const kind of kinds) window.addEventListener(kind, away, { capture: true, passive: true });
+    window.addEventListener("resize", away);
+    return () => {
+      for (const kind of kinds) window.removeEventListener(kind, away, { capture: true });
+      window.removeEventListener("resize", away);
+    };
+  }, [open]);
   const look = (loud = false) => {
     const area = field.current;
     if (!area || area.selectionStart !== area.selectionEnd) return close();
@@ -119,6 +136,7 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
       event.preventDefault();
       return look(true);
     }
+    if (control && event.key === "Enter") return close(); // the run begins, and the list is in the way of what comes next
     if (event.key === "F2" && !large) {
       event.preventDefault();
       return openLarge();
