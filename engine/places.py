@@ -7,6 +7,7 @@ packs ship (`starter/unet`), then in the Hugging Face cache (`org/name`). Nothin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -284,10 +285,23 @@ def hub_snapshot(name: str) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
+def _sync(folder: Path) -> None:
+    """The names in a folder outlive a power cut too, where one can be synced: not on Windows, nor on every share."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write so that a reader sees the old file or the new one, never half: temporary file, fsync, rename."""
+    """Write so that a reader sees the old file or the new one, never half: temporary file, fsync, rename, fsync."""
     temporary = path.parent / f".weft-{secrets.token_hex(8)}.part"
     try:
+        fresh = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened with the mode that any new file has: to ask for the umask is to set it, for every thread.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -300,6 +314,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        _sync(path.parent)
+        if fresh:
+            _sync(path.parent.parent)
     except OSError as error:
         raise fail(
             "place.write",

@@ -209,6 +209,9 @@ class Hooked:
         else:
             config = every.PyramidAttentionBroadcastConfig(**given, current_timestep_callback=lambda: state["t"])
             every.apply_pyramid_attention_broadcast(module, config)
+            for one, found in names().items():
+                for name in found - before.get(one, set()):
+                    one._diffusers_hook.get_hook(name).state = _Broadcast(state)
         registry: Any = HookRegistry.check_if_exists_or_initialize(module)
         registry.invalidate_child_registries_cache()
         module.weft_remembers = state
@@ -222,6 +225,41 @@ class Hooked:
             registry.invalidate_child_registries_cache()
 
         return undo
+
+
+@dataclass(eq=False)
+class _Broadcast:
+    """What diffusers' broadcast hook keeps of one attention, for each side: its own is one for all that come by.
+
+    It reads and writes `iteration` and `cache`, and calls `reset`.
+    """
+
+    said: dict[str, Any]  # under `who`, whose forward it is
+    counts: dict[str, int] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def iteration(self) -> int:
+        """How many forwards of this side there were."""
+        return self.counts.get(self.said["who"], 0)
+
+    @iteration.setter
+    def iteration(self, count: int) -> None:
+        self.counts[self.said["who"]] = count
+
+    @property
+    def cache(self) -> Any:
+        """What the attention gave this side last."""
+        return self.given.get(self.said["who"])
+
+    @cache.setter
+    def cache(self, output: Any) -> None:
+        self.given[self.said["who"]] = output
+
+    def reset(self) -> None:
+        """Forget every side."""
+        self.counts.clear()
+        self.given.clear()
 
 
 def _note(state: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

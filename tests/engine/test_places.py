@@ -1,6 +1,7 @@
 """Places: what a name means on disk, that it never leaves its place, and the ids of files."""
 
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -184,6 +185,21 @@ def test_home_can_be_given(monkeypatch, tmp_path):
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder cannot be synced there")
+def test_a_power_cut_loses_neither_what_was_written_nor_its_name(tmp_path, monkeypatch):
+    path, synced, true_sync = tmp_path / "a" / "b.txt", [], os.fsync
+
+    def sync(handle: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), path.exists()))
+        true_sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_atomic(path, b"kept")
+    assert synced == [(False, False), (True, True), (True, True)], "bytes before the name is given; name, new folder"
+    write_atomic(path, b"anew")
+    assert synced[3:] == [(False, True), (True, True)]
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path, monkeypatch):

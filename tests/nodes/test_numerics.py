@@ -32,18 +32,27 @@ def recipe(name) -> Denoiser:
 
 def steps(module, made: Denoiser, name: str, count: int = 6, who: str = "side"):
     """The predictions of a run of `count` steps, from noise to picture."""
-    generator = torch.Generator().manual_seed(3)
+    return taking_turns(module, made, name, {who: 8}, count)[who]
+
+
+def taking_turns(module, made: Denoiser, name: str, tokens: dict[str, int], count: int = 6):
+    """The predictions of each side, of a run whose sides, each with so many tokens, are computed one after another."""
     width, pool = SHAPES[name]
-    x = torch.randn(1, made.space.channels, 8, 8, generator=generator)
-    text = torch.randn(1, 8, width, generator=generator)
-    pooled = None if pool is None else torch.randn(1, pool, generator=generator)
     sizes = torch.tensor([[64.0, 64, 0, 0, 64, 64]]) if name == "tiny-sdxl" else None
-    found = []
+    given = {}
+    for who, length in tokens.items():
+        generator = torch.Generator().manual_seed(3)
+        x = torch.randn(1, made.space.channels, 8, 8, generator=generator)
+        text = torch.randn(1, length, width, generator=generator)
+        given[who] = (x, text, None if pool is None else torch.randn(1, pool, generator=generator))
+    found: dict[str, list[torch.Tensor]] = {who: [] for who in tokens}
     for index in range(count):
-        with torch.no_grad(), remembering(module, who):
-            t = torch.tensor(900.0 - 800.0 * index / count)
-            found.append(family_of(made).predict(module, x * (1 - 0.1 * index), t, text, pooled, sizes=sizes).clone())
-    return torch.stack(found)
+        t = torch.tensor(900.0 - 800.0 * index / count)
+        for who, (x, text, pooled) in given.items():
+            with torch.no_grad(), remembering(module, who):
+                moved = x * (1 - 0.1 * index)
+                found[who].append(family_of(made).predict(module, moved, t, text, pooled, sizes=sizes).clone())
+    return {who: torch.stack(every) for who, every in found.items()}
 
 
 def acted(made: Denoiser, name: str):
@@ -92,6 +101,25 @@ def test_each_side_of_guidance_is_remembered_for_itself(
     for who in ("a", "b"):
         assert torch.equal(steps(module, made, name, who=who), alone)
     undo()
+
+
+@pytest.mark.parametrize(("make", "options", "name"), [(m, o, n) for m, o, names in CACHES for n in names])
+def test_sides_of_other_lengths_that_take_turns_are_each_remembered_for_themselves(
+    home, tiny_sd1, tiny_sd3, tiny_sdxl, tiny_flux, make, options, name
+):
+    """Guidance in two forwards a step: what a side is given is what it is given where it is alone."""
+    made = make(recipe(name), **options)
+    module = made.build("cpu", "float32")
+    tokens = {"a": 8, "b": 11}
+    alone = {}
+    for who, length in tokens.items():
+        undo = made.attach(module)
+        alone |= taking_turns(module, made, name, {who: length})
+        undo()
+    undo = made.attach(module)
+    both = taking_turns(module, made, name, tokens)
+    undo()
+    assert all(torch.equal(both[who], alone[who]) for who in tokens)
 
 
 def test_the_inner_levels_are_computed_in_every_so_many_th_step(home, tiny_sdxl):
