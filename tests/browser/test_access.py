@@ -62,6 +62,40 @@ def test_the_editor_speaks_german_when_it_is_asked_to(editor):
     editor.until(lambda: editor.script("return document.documentElement.lang") == "en", "English again")
 
 
+def test_with_nothing_chosen_the_editor_speaks_the_browsers_language_and_a_choice_outweighs_it(editor):
+    from selenium.webdriver.support.ui import Select
+
+    agent = editor.script("return navigator.userAgent")
+
+    def asks_for(language):
+        editor.browser.execute_cdp_cmd(
+            "Network.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": language}
+        )
+        editor.browser.refresh()
+        editor.until(lambda: editor.all("[data-node]"), "the graph")
+
+    def speaks(language):
+        editor.until(lambda: editor.script("return document.documentElement.lang") == language, language)
+
+    def choose(language):
+        editor.until(lambda: editor.all("[data-node]"), "the graph")
+        editor.keys("control", ",")
+        Select(editor.one(".setting select:has(option[lang=de])")).select_by_value(language)
+
+    try:
+        asks_for("de-AT,de")
+        speaks("de")
+        assert editor.one(".run-button").text == "Ausführen"
+        choose("en")
+        speaks("en")
+        editor.until(lambda: [b.text for b in editor.all(".run-button")] == ["Run"], "the choice")
+        choose("")
+        speaks("de")
+    finally:
+        asks_for("en-US,en")
+    speaks("en")
+
+
 def test_nothing_moves_for_those_who_ask_for_that(editor):
     editor.browser.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}

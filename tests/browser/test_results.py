@@ -2,6 +2,9 @@
 
 import pytest
 
+from engine.client import Client
+from tests.browser.conftest import TEMPLATE, TOKEN
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
@@ -53,6 +56,23 @@ def test_two_results_are_compared_as_pictures_and_as_graphs(editor):
     rows[0].find_element("css selector", "button").click()
     editor.until(lambda: editor.all("[data-node=sample].selected"), "the node of the difference")
     assert editor.complaints() == []
+
+
+def test_a_result_of_the_history_is_its_own_item_also_where_an_item_before_it_has_no_picture(editor):
+    flow = {"weft": 1, **TEMPLATE, "title": "one of these is gone"}
+    with Client(editor.weft.url, TOKEN) as client:
+        rows = [{"sample.seed": 40, "sample.steps": 2}, {"sample.seed": 41, "sample.steps": 2}]
+        job = client.wait(client.submit(flow, rows=rows).id)
+        client.forget_picture(job.id, 0)
+    editor.one(".rail [aria-label=History]").click()
+    editor.one(".panel .search input").send_keys("one of these is gone")
+    editor.until(lambda: len(editor.all(".result")) == 1, "the result")
+    editor.until(lambda: len(editor.all(".result .gallery button")) == 1, "its one picture")
+    editor.one(".result .gallery button").click()
+    editor.one(".viewer .stage img")
+    editor.press("g")
+    editor.until(lambda: editor.all("[role=application][aria-label^='Graph: one of these is gone']"), "its graph")
+    editor.until(lambda: seed(editor) == "41", "the graph of the second item")
 
 
 def test_a_picture_is_looked_at_at_full_size_starred_and_its_steps_gone_through(editor):

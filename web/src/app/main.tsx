@@ -57,10 +57,10 @@ async function start(wait = FIRST_WAIT): Promise<void> {
   setTimeout(() => void Promise.all([import("../panels/Palette"), import("../panels/CommandPalette"), import("../panels/Connect")]), 400);
 }
 
-/** The page, in the language that was chosen. The panels do not all speak German yet: only who asks for it gets it. */
+/** The page, in the language that was chosen, else in the browser's. */
 async function show(): Promise<void> {
   dress();
-  await speak(wantedLanguage(recall("weft.language"), []));
+  await speak(wantedLanguage(recall("weft.language"), navigator.languages));
   document.documentElement.lang = languageNow();
   const root = document.getElementById("root");
   if (root) createRoot(root).render(<App />);

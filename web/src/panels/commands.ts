@@ -5,8 +5,8 @@ import { EMPTY } from "../document/operations";
 import { download, interrupt, run, save } from "../state/actions";
 import { canvas } from "../state/canvas";
 import { tabNow, useDocument } from "../state/document";
-import { prefer } from "../state/preferences";
-import { remember, say, useUi } from "../state/ui";
+import { prefer, setLanguage } from "../state/preferences";
+import { say, useUi } from "../state/ui";
 import { languageNow, t, type Text } from "../words";
 import * as edit from "./edit";
 import * as going from "./going";
@@ -38,11 +38,7 @@ export function toggleTheme(): void {
   prefer({ theme: ui().theme === "dark" ? "light" : "dark" });
 }
 
-/** The other language; the editor begins anew with it, and the tabs are kept. */
-function otherLanguage(): void {
-  remember("weft.language", languageNow() === "de" ? "en" : "de");
-  location.reload();
-}
+const otherLanguage = (): void => setLanguage(languageNow() === "de" ? "en" : "de");
 
 function cut(): void {
   ui().set({ cutting: true });

@@ -1,6 +1,7 @@
 /** What a person has set for this browser: theme, language, previews, grid, sound. Kept in its storage, nowhere else. */
 
 import { create } from "zustand";
+import { type Language, LANGUAGES } from "../words";
 import { recall, remember, useUi } from "./ui";
 
 export type Theme = "dark" | "light" | "system";
@@ -45,6 +46,18 @@ export function prefer(change: Partial<Preferences>): void {
   remember(NAME, JSON.stringify(rest));
   remember("weft.theme", theme);
   dress();
+}
+
+/** The language that was chosen here; null: as the browser has it. */
+export const languageChosen = (): Language | null => {
+  const held = recall("weft.language");
+  return held !== null && held in LANGUAGES ? (held as Language) : null;
+};
+
+/** Speak another language, or (null) the browser's. The page begins anew in it; the tabs are kept. */
+export function setLanguage(language: Language | null): void {
+  remember("weft.language", language ?? "");
+  location.reload();
 }
 
 const light = typeof window === "undefined" || !window.matchMedia ? null : window.matchMedia("(prefers-color-scheme: light)");

@@ -40,7 +40,6 @@ export const results = {
   "Ctrl+O": "Strg+O",
   "Save as": "Speichern als",
   "save this workflow as…": "diesen Workflow speichern als…",
-  "This workflow has unsaved changes; they are kept in this browser.": "Dieser Workflow hat ungespeicherte Änderungen; sie bleiben in diesem Browser.",
   "Browse with pictures": "Mit Bildern aussuchen",
   "Search workflows": "Workflows suchen",
   "search…": "suchen…",

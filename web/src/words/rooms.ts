@@ -11,7 +11,7 @@ export const rooms = {
   "Save as": "Speichern unter",
   "save this workflow as…": "diesen Workflow speichern als…",
   "Search workflows": "Workflows durchsuchen",
-  "This workflow has unsaved changes; they are kept in this browser.": "Dieser Workflow hat nicht gespeicherte Änderungen; sie bleiben in diesem Browser.",
+  "This workflow has unsaved changes; its tab is kept on the server.": "Dieser Workflow hat nicht gespeicherte Änderungen; sein Tab bleibt auf dem Server.",
   "Yours": "Eigene",
   "Templates": "Vorlagen",
   "Nothing saved yet: give the open workflow a name above.": "Noch nichts gespeichert: dem offenen Workflow oben einen Namen geben.",

@@ -23,6 +23,7 @@ export const wire = {
   Theme: "Farben",
   "As the system has it": "Wie das System",
   Language: "Sprache",
+  "As the browser has it": "Wie der Browser",
   "Show the map": "Die Karte zeigen",
   "Nodes stand on a grid": "Knoten stehen auf einem Raster",
   "Show pictures while they are made": "Bilder im Entstehen zeigen",

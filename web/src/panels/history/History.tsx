@@ -1,7 +1,7 @@
 import "./history.css";
 import { useEffect, useMemo, useState } from "react";
 import { api, blobUrl } from "../../protocol/http";
-import type { Job, Picture, WorkflowJson } from "../../protocol/types";
+import type { Item, Job, Picture, WorkflowJson } from "../../protocol/types";
 import { duration } from "../../run/state";
 import { failed, showJob } from "../../state/actions";
 import { carry } from "../../state/carried";
@@ -14,13 +14,45 @@ import { t } from "../../words";
 import { openGraph } from "../sheet/results";
 
 const PAGE = 40;
+const NO_JOBS: Job[] = [];
 const GRACE = 8000; // ms in which what was forgotten comes back
 
-export const picturesOf = (job: Job): Picture[] => {
+/** A picture, and which of its job's items made it. */
+type Made = Picture & { item?: number };
+
+/** What a job made. With its items at hand each picture has its maker's number: not its place, for an item may have made none. */
+function picturesOf(job: Job, items?: Item[]): Made[] {
+  if (items) return items.flatMap((item) => knownBy(item).map((picture) => ({ ...picture, item: item.index })));
   const outputs = Object.values(job.outputs ?? {}).flat();
   if (outputs.length) return outputs;
   return Object.values(job.pictures ?? {}).flatMap((held) => Object.values(held)[0] ?? []);
-};
+}
+
+function knownBy(item: Item): Picture[] {
+  const made = item.outputs.filter((output) => output.kind === "image");
+  const named = made.filter((output) => output.name);
+  return named.length ? named : made.slice(0, 1);
+}
+
+/** The items of those jobs that have some; a list of jobs comes without them. */
+function useItems(jobs: Job[]): ReadonlyMap<string, Item[]> {
+  const [held, setHeld] = useState<ReadonlyMap<string, Item[]>>(new Map());
+  useEffect(() => {
+    let gone = false;
+    void (async () => {
+      for (const { id, counts } of jobs) {
+        if (gone) return;
+        if (!counts) continue;
+        const items = await api.job(id).then((job) => job.items, () => null); // forgotten meanwhile
+        if (items && !gone) setHeld((now) => new Map(now).set(id, items));
+      }
+    })();
+    return () => {
+      gone = true;
+    };
+  }, [jobs]);
+  return held;
+}
 
 function ago(seconds: number | undefined): string {
   if (!seconds) return "";
@@ -59,6 +91,7 @@ export function History() {
     }, failed);
 
   const words = useMemo(() => new Map((jobs ?? []).map((job) => [job.id, wordsOf(job)])), [jobs]);
+  const items = useItems(jobs ?? NO_JOBS);
   const asked = query.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = (jobs ?? []).filter((job) => {
     if (hidden.has(job.id)) return false;
@@ -67,12 +100,12 @@ export function History() {
   });
   // What the viewer goes through: every picture that is listed, so that the arrows lead from job to job.
   const all: Seen[] = shown.flatMap((job) =>
-    picturesOf(job).map((picture, index) => ({
+    picturesOf(job, items.get(job.id)).map((picture, index, { length }) => ({
       url: blobUrl(picture.blob),
       blob: picture.blob,
-      label: `${job.title || t("untitled")}${picturesOf(job).length > 1 ? ` ${index + 1}` : ""}`,
+      label: `${job.title || t("untitled")}${length > 1 ? ` ${(picture.item ?? index) + 1}` : ""}`,
       job: job.id,
-      item: job.counts ? index : undefined,
+      item: picture.item,
     })),
   );
   const view = (job: Job, index: number) => {
@@ -112,10 +145,11 @@ export function History() {
         <Result
           key={job.id}
           job={job}
+          pictures={picturesOf(job, items.get(job.id))}
           favourites={favourites}
           onView={(index) => view(job, index)}
           onRestore={() => void restore(job)}
-          onCompare={(picture) => setAgainst({ url: blobUrl(picture.blob), blob: picture.blob, label: job.title ?? "", job: job.id, item: job.counts ? 0 : undefined })}
+          onCompare={(picture) => setAgainst({ url: blobUrl(picture.blob), blob: picture.blob, label: job.title ?? "", job: job.id, item: picture.item })}
           onForget={() => forget(job)}
         />
       ))}
@@ -139,14 +173,14 @@ export function History() {
 
 function Result(props: {
   job: Job;
+  pictures: Made[];
   favourites: string[];
   onView: (index: number) => void;
   onRestore: () => void;
-  onCompare: (picture: Picture) => void;
+  onCompare: (picture: Made) => void;
   onForget: () => void;
 }) {
-  const { job, favourites } = props;
-  const pictures = picturesOf(job);
+  const { job, pictures, favourites } = props;
   const [first] = pictures;
   const many = !!job.counts;
   return (
@@ -157,7 +191,7 @@ function Result(props: {
             type="button"
             key={picture.blob + String(index)}
             draggable
-            onDragStart={(event) => carry(event, { kind: "picture", blob: picture.blob, job: job.id, item: many ? index : undefined, label: job.title ?? "" })}
+            onDragStart={(event) => carry(event, { kind: "picture", blob: picture.blob, job: job.id, item: picture.item, label: job.title ?? "" })}
             onClick={() => props.onView(index)} aria-label={t("Open picture {n} of {title}", { n: index + 1, title: job.title ?? t("the job") })}>
             <img src={blobUrl(picture.blob, 256)} alt="" loading="lazy" draggable={false} />
             {isFavourite(favourites, picture.blob) ? <span className="star">★</span> : null}

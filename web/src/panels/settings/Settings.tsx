@@ -2,11 +2,11 @@ import { useEffect, useState } from "react";
 import { api } from "../../protocol/http";
 import type { DeviceMemory } from "../../protocol/types";
 import { bytes } from "../../run/state";
-import { prefer, type Theme, usePreferences } from "../../state/preferences";
+import { languageChosen, prefer, setLanguage, type Theme, usePreferences } from "../../state/preferences";
 import { useRun } from "../../state/run";
-import { recall, remember, useUi } from "../../state/ui";
+import { useUi } from "../../state/ui";
 import { toggleMinimap } from "../../canvas/Canvas";
-import { LANGUAGES, languageNow, t, type Text } from "../../words";
+import { type Language, LANGUAGES, t, type Text } from "../../words";
 
 const THEMES: [Theme, Text][] = [
   ["dark", "Dark"],
@@ -40,12 +40,10 @@ export function Settings() {
       <label className="setting">
         <span>{t("Language")}</span>
         <select
-          value={recall("weft.language") ?? languageNow()}
-          onChange={(event) => {
-            remember("weft.language", event.target.value);
-            location.reload(); // the tabs are kept
-          }}
+          value={languageChosen() ?? ""}
+          onChange={(event) => setLanguage((event.target.value || null) as Language | null)}
         >
+          <option value="">{t("As the browser has it")}</option>
           {Object.entries(LANGUAGES).map(([value, label]) => (
             <option key={value} value={value} lang={value}>
               {label}

@@ -48,7 +48,7 @@ export function Workflows() {
           {t("Save")}
         </button>
       </form>
-      {isDirty(tab) ? <p className="note">{t("This workflow has unsaved changes; they are kept in this browser.")}</p> : null}
+      {isDirty(tab) ? <p className="note">{t("This workflow has unsaved changes; its tab is kept on the server.")}</p> : null}
       <button type="button" className="wide browse" onClick={() => useUi.getState().set({ templates: true })}>
         <Icon name="grid" size={14} /> {t("Browse with pictures")} <kbd>{t("Ctrl+O")}</kbd>
       </button>
