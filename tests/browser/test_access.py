@@ -68,9 +68,7 @@ def test_with_nothing_chosen_the_editor_speaks_the_browsers_language_and_a_choic
     agent = editor.script("return navigator.userAgent")
 
     def asks_for(language):
-        editor.browser.execute_cdp_cmd(
-            "Network.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": language}
-        )
+        editor.browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": language})
         editor.browser.refresh()
         editor.until(lambda: editor.all("[data-node]"), "the graph")
 
