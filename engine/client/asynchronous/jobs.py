@@ -12,7 +12,7 @@ import aiohttp
 
 from engine.client.asynchronous.connection import Connection
 from engine.client.wire import Document, Event, document, ended, event_of, listed, picture_of, sure
-from engine.errors import fail
+from engine.errors import WeftError, fail
 from engine.server.shapes import (
     Endpoint,
     FinishRequest,
@@ -169,7 +169,9 @@ class JobCalls(Connection):
                         if event is None:
                             continue
                         wait = RETRY[0]
-                        epoch, since = event.get("epoch", epoch), event.get("seq", since)
+                        # A hello that resumes tells the newest number; what was missed before it is still to come.
+                        if event["event"] != "hello" or event["mode"] == "snapshot":
+                            epoch, since = event.get("epoch", epoch), event.get("seq", since)
                         yield event
             except aiohttp.WSServerHandshakeError as error:
                 if error.status in (401, 403):
@@ -186,13 +188,22 @@ class JobCalls(Connection):
             yield ended(job)
             return
         stream = self.events(job.seq, job.epoch or "", previews=previews)
+        unsure = False  # its end may have been missed
         try:
             async for event in stream:
                 if event["event"] == "hello":
-                    # Nothing was missed unless the server says so; then the job's end may have been.
-                    if event["mode"] == "snapshot" and (job := await self.job(id)).finished is not None:
-                        yield ended(job)
-                        return
+                    unsure = unsure or event["mode"] == "snapshot"
+                    if unsure:
+                        try:
+                            job = await self.job(id)
+                        except WeftError as error:
+                            if error.code != "server.unreachable":
+                                raise
+                            continue  # it is gone again: the next hello is the time to ask
+                        if job.finished is not None:
+                            yield ended(job)
+                            return
+                        unsure = False
                 elif event.get("job") == id:
                     yield event
                     if event["event"] == "job_finished":
