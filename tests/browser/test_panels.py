@@ -1,6 +1,7 @@
 """Panels and fields: pictures that nodes load, the form as a page of its own, models, templates."""
 
 import pytest
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
 from tests.browser.conftest import TOKEN
 
@@ -88,3 +89,50 @@ def test_a_graph_of_comfyui_that_is_dropped_opens_laid_out_and_runs(editor):
     editor.keys("control", "enter")
     editor.wait_for_the_end()
     editor.until(lambda: editor.all("[data-node=save] img"), "the picture")
+
+
+def test_the_map_is_shown_only_while_a_part_of_the_graph_is_off_the_screen(editor):
+    editor.script("document.activeElement.blur()")
+    editor.press(".")
+    editor.until(lambda: not editor.all(".graph-map"), "no map over a graph that is all there")
+    pane = editor.one(".react-flow__pane")
+    start = ActionBuilder(editor.browser)
+    x, y = int(pane.rect["x"] + 8), int(pane.rect["y"] + pane.rect["height"] - 8)
+    start.pointer_action.move_to_location(x, y).pointer_down().move_to_location(x + 300, y).move_to_location(x + 900, y)
+    start.pointer_action.pointer_up()
+    start.perform()
+    editor.until(lambda: editor.all(".graph-map"), "the map, once cards are off the screen")
+
+
+def test_a_notice_of_the_browsers_is_asked_leave_for_only_when_wanted_and_tells_an_unseen_end(editor):
+    def leave(setting):
+        editor.browser.execute_cdp_cmd(
+            "Browser.setPermission",
+            {"permission": {"name": "notifications"}, "setting": setting, "origin": editor.weft.url},
+        )
+
+    def box():
+        return editor.one(".setting[data-setting=notify] input")
+
+    leave("denied")
+    editor.keys("control", ",")
+    box().click()
+    editor.until(lambda: [e for e in editor.all(".toast") if "does not allow" in e.text], "why it stays off")
+    assert not box().is_selected()
+    leave("granted")
+    box().click()
+    editor.until(lambda: box().is_selected(), "it to be on")
+    editor.script(
+        "window.notices = [];"
+        "window.Notification = class { static permission = 'granted';"
+        " constructor(title, more) { window.notices.push([title, more.body]); } close() {} };"
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true})"
+    )
+    editor.set_number("sample", "steps", "2")
+    editor.type_prompt("told when nobody looks")
+    editor.until(lambda: "sample" in editor.will_run(), "the plan")
+    editor.forget_diary()
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    told = editor.until(lambda: editor.script("return window.notices"), "the notice")
+    assert [body for _, body in told] == ["done"]

@@ -21,6 +21,8 @@ export function GraphMap({ nodes }: { nodes: AnyNode[] }) {
   const whole = useMemo(() => around(nodes.map(boxOf)), [nodes]);
   const [x, y, zoom] = transform;
   const shown = { x: -x / zoom, y: -y / zoom, width: width / zoom, height: height / zoom };
+  // With all of it on screen the map tells nothing, and would lie over a card.
+  const needless = !!whole && whole.x >= shown.x && whole.y >= shown.y && whole.x + whole.width <= shown.x + shown.width && whole.y + whole.height <= shown.y + shown.height;
   const held = whole ? (around([whole, shown]) ?? shown) : shown;
   const scale = Math.min((WIDTH - 2 * MARGIN) / held.width, (HEIGHT - 2 * MARGIN) / held.height);
   const view = {
@@ -29,6 +31,7 @@ export function GraphMap({ nodes }: { nodes: AnyNode[] }) {
     y: (HEIGHT - held.height * scale) / 2 - held.y * scale,
   };
   useEffect(() => {
+    if (needless) return;
     const frame = requestAnimationFrame(() => {
       const context = canvas.current && ground(canvas.current, WIDTH, HEIGHT);
       if (!context) return;
@@ -45,6 +48,7 @@ export function GraphMap({ nodes }: { nodes: AnyNode[] }) {
     const spot = { x: (event.clientX - box.left - view.x) / view.zoom, y: (event.clientY - box.top - view.y) / view.zoom };
     void flow.setViewport({ zoom, x: width / 2 - spot.x * zoom, y: height / 2 - spot.y * zoom });
   };
+  if (needless) return null;
   return (
     <canvas
       ref={canvas}

@@ -174,10 +174,25 @@ export function showJob(job: Job): void {
 function unseen(state: JobState): void {
   if (!document.hidden) return;
   if (preferences().tone) tone();
+  if (preferences().notify) notify(state);
   if (!preferences().mark) return;
   const before = document.title;
   document.title = `${state === "succeeded" ? "✓" : "!"} ${before.replace(/^[✓!] /, "")}`;
   document.addEventListener("visibilitychange", () => void (document.title = before.replace(/^[✓!] /, "")), { once: true });
+}
+
+function notify(state: JobState): void {
+  if (typeof Notification === "undefined" || Notification.permission !== "granted") return;
+  const title = documentNow().title || t("Untitled");
+  try {
+    const notice = new Notification(title, { body: state === "succeeded" ? t("done") : t("failed"), tag: "weft" });
+    notice.onclick = () => {
+      window.focus();
+      notice.close();
+    };
+  } catch {
+    // a phone's browser has the name and refuses the call: the title says it, too
+  }
 }
 
 function tone(): void {

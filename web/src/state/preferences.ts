@@ -17,10 +17,12 @@ export interface Preferences {
   /** A run that ends while the page is not seen: a mark in its title, a short tone. */
   mark: boolean;
   tone: boolean;
+  /** And a notice of the browser's; needs the browser's leave. */
+  notify: boolean;
 }
 
 const NAME = "weft.preferences";
-const DEFAULTS: Preferences = { theme: "dark", previews: true, snap: true, rest: 0.35, mark: true, tone: false };
+const DEFAULTS: Preferences = { theme: "dark", previews: true, snap: true, rest: 0.35, mark: true, tone: false, notify: false };
 
 /** What was kept, as far as it has the form of what is meant: a storage can hold anything. */
 function kept(): Preferences {

@@ -30,6 +30,8 @@ export const wire = {
   "Live: seconds of rest before a run": "Live: Sekunden Ruhe vor einem Lauf",
   "Mark the page’s title when a run ends unseen": "Den Seitentitel markieren, wenn ein Lauf ungesehen endet",
   "A short tone when a run ends unseen": "Ein kurzer Ton, wenn ein Lauf ungesehen endet",
+  "A notice of the browser’s when a run ends unseen": "Eine Mitteilung des Browsers, wenn ein Lauf ungesehen endet",
+  "The browser does not allow this page to notify: allow it in the page’s own settings.": "Der Browser erlaubt dieser Seite keine Mitteilungen: das geht in den Einstellungen der Seite.",
   Machine: "Rechner",
   "computes on {device} in {dtype}, {threads} threads": "rechnet auf {device} in {dtype}, {threads} Threads",
   "For a report": "Für einen Bericht",

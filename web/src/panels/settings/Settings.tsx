@@ -4,7 +4,7 @@ import type { DeviceMemory } from "../../protocol/types";
 import { bytes } from "../../run/state";
 import { languageChosen, prefer, setLanguage, type Theme, usePreferences } from "../../state/preferences";
 import { useRun } from "../../state/run";
-import { useUi } from "../../state/ui";
+import { complain, useUi } from "../../state/ui";
 import { toggleMinimap } from "../../canvas/Canvas";
 import { type Language, LANGUAGES, t, type Text } from "../../words";
 
@@ -18,8 +18,8 @@ const THEMES: [Theme, Text][] = [
 export function Settings() {
   const held = usePreferences();
   const minimap = useUi((state) => state.minimap);
-  const tick = (label: Text, on: boolean, change: (on: boolean) => void) => (
-    <label className="setting">
+  const tick = (label: Text, on: boolean, change: (on: boolean) => void, name?: string) => (
+    <label className="setting" data-setting={name}>
       <input type="checkbox" checked={on} onChange={(event) => change(event.target.checked)} />
       <span>{t(label)}</span>
     </label>
@@ -71,9 +71,16 @@ export function Settings() {
       </label>
       {tick("Mark the page’s title when a run ends unseen", held.mark, (mark) => prefer({ mark }))}
       {tick("A short tone when a run ends unseen", held.tone, (tone) => prefer({ tone }))}
+      {typeof Notification === "undefined" ? null : tick("A notice of the browser’s when a run ends unseen", held.notify, (notify) => void setNotify(notify), "notify")}
       <Machine />
     </>
   );
+}
+
+/** The browser is asked for leave only when somebody wants its notices; without it they stay off. */
+async function setNotify(wanted: boolean): Promise<void> {
+  if (wanted && (await Notification.requestPermission()) !== "granted") return complain(t("The browser does not allow this page to notify: allow it in the page’s own settings."));
+  prefer({ notify: wanted });
 }
 
 /** What the server says of itself, to be read and to be sent along with a report. */
