@@ -27,7 +27,7 @@ Blocks = Annotated[str, Help("Transformer blocks, counted from 0: 7, 8, 9; nothi
     advanced=("start", "stop", "mode"),
     light=True,
     output="guidance",
-    aliases=("CFGGuider", "BasicGuider", "RescaleCFG", "CFG"),
+    aliases=("CFGGuider", "BasicGuider", "RescaleCFG", "CFG", "CFG scale", "guidance"),
 )
 def classifier_free_guidance(
     scale: Scale = 7.0,

@@ -47,6 +47,8 @@ class Parts(NamedTuple):
         "unCLIPCheckpointLoader",
         "DiffusersLoader",
         "load.checkpoint",
+        "checkpoint",
+        "model",
     ),
 )
 def model(model: Annotated[str, Model("checkpoints")] = "starter/unet", prediction: Prediction = "auto") -> Parts:

@@ -137,7 +137,7 @@ def steps(
     "lora.apply",
     title="Apply LoRA",
     light=True,
-    aliases=("LoraLoader",),
+    aliases=("LoraLoader", "LoRA"),
     facts=ALIKE,
     bypass=PASS,
     lints="nodes.lora:advice",

@@ -36,7 +36,8 @@ Side = Annotated[int, Range(1, 16_384, 8, soft=(64, 2048))]
         "CLIPTextEncodeSD3",
         "CLIPTextEncodeFlux",
         "CLIPSetLastLayer",
-        "prompt",
+        *("CLIP", "CLIP Text Encode (Prompt)", "clip skip", "embedding", "textual inversion"),
+        *("prompt", "positive", "positive prompt", "negative", "negative prompt"),
         "BNK_CLIPTextEncodeAdvanced",
     ),
 )

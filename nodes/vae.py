@@ -67,7 +67,7 @@ def _fitted(vae: VAE, width: int, height: int, fit: str) -> tuple[int, int]:
     output="latent",
     facts=[rule("nodes.vae:encode_facts")],
     lints="nodes.vae:advice",
-    aliases=["VAEEncode", "VAEEncodeTiled"],
+    aliases=["VAEEncode", "VAEEncodeTiled", "img2img", "image to image"],
 )
 def encode(
     run: Run,

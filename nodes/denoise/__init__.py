@@ -54,6 +54,7 @@ class Sampled(NamedTuple):
     aliases=(
         *("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "sampler"),
         *("start_at_step", "end_at_step", "return_with_leftover_noise", "denoised_output"),
+        *("txt2img", "text to image", "generate", "denoising strength"),
     ),
 )
 def sample(

@@ -150,7 +150,7 @@ def _matched(pixels: torch.Tensor, axis: int, goal: int) -> torch.Tensor:
     advanced=("gap", "background", "column_labels", "row_labels", "text_size"),
     output="image",
     lane="cpu",
-    aliases=["ImageGrid", "contact sheet", "XY plot", "X/Y/Z"],
+    aliases=["ImageGrid", "contact sheet", "XY plot", "XYZ plot"],
 )
 def grid(
     *images: Image,

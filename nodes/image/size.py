@@ -60,7 +60,7 @@ def resize_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     output="image",
     lane="cpu",
     facts=[rule("nodes.image.size:resize_facts")],
-    aliases=["ImageScale", "ResizeAndPadImage", "CenterCropImages", "ResizeImageMaskNode"],
+    aliases=["ImageScale", "resize", "Upscale Image", "ResizeAndPadImage", "CenterCropImages", "ResizeImageMaskNode"],
 )
 def resize(
     image: Image, width: Size = 512, height: Size = 512, method: Method = "lanczos", fit: Fit = "stretch"
@@ -118,7 +118,7 @@ def resize_to(
     return Image(resample(image.pixels, across, down, method))
 
 
-@node("image.scale", title="Scale image", output="image", lane="cpu", aliases=["ImageScaleBy"])
+@node("image.scale", title="Scale image", output="image", lane="cpu", aliases=["ImageScaleBy", "Upscale Image By"])
 def scale(
     image: Image, factor: Annotated[float, Range(0.01, 16, 0.05, soft=(0.25, 4))] = 2.0, method: Method = "lanczos"
 ) -> Image:
@@ -149,7 +149,7 @@ def _centred(pixels: torch.Tensor, width: int, height: int, value: float) -> tor
     output="image",
     lane="cpu",
     facts=[copy("width", "image.width"), copy("height", "image.height"), copy("image.batch", "image.batch")],
-    aliases=["ImageCrop", "cut"],
+    aliases=["ImageCrop", "crop", "cut"],
 )
 def crop(image: Image, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: Size = 512) -> Image:
     """The rectangle whose left upper corner is (x, y)."""
@@ -163,7 +163,12 @@ def crop(image: Image, x: Pixels = 0, y: Pixels = 0, width: Size = 512, height: 
     return Image(image.pixels[:, y : y + height, x : x + width].contiguous())
 
 
-@node("image.pad", title="Pad image", lane="cpu", aliases=["ImagePadForOutpaint", "outpainting"])
+@node(
+    "image.pad",
+    title="Pad image",
+    lane="cpu",
+    aliases=["ImagePadForOutpaint", "outpaint", "outpainting", "Pad Image for Outpainting"],
+)
 def pad(
     image: Image,
     left: Pixels = 0,

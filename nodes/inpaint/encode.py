@@ -26,7 +26,7 @@ AGREE = [same("width", "image", "mask"), same("height", "image", "mask")]
     advanced=("fit", "precision"),
     output="latent",
     facts=[*AGREE, rule("nodes.vae:encode_facts")],
-    aliases=["VAEEncodeForInpaint", "inpainting"],
+    aliases=["VAEEncodeForInpaint", "VAE Encode (for Inpainting)", "inpaint", "inpainting"],
 )
 def encode(
     run: Run,

@@ -64,7 +64,7 @@ def empty_facts(**inputs: Any) -> dict[str, dict[str, Any]]:
     output="latent",
     lane="cpu",
     facts=[rule("nodes.latent.canvas:empty_facts")],
-    aliases=["EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanImageLatent"],
+    aliases=["EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanImageLatent", "width", "batch size"],
 )
 def empty_latent(model: Denoiser, width: Size = 512, height: Size = 512, batch: Batch = 1) -> Latent:
     """Zeros float32 [batch, channel, height / factor, width / factor] in the model's latent space: a blank canvas.

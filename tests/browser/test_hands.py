@@ -131,9 +131,9 @@ def test_arrows_go_from_node_to_node_and_along_wires_and_delete_cuts(editor):
     editor.press("right")
     at("Load model")
     editor.press("right")
-    at("Encode prompt, prompt")
+    at("Prompt, prompt")
     editor.press("down")
-    at("Encode prompt, negative")
+    at("Negative prompt, negative")
     editor.press("enter")
     at("input encoder")
     editor.press("left")  # along the wire

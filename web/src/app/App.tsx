@@ -119,6 +119,12 @@ export function App() {
   );
 }
 
+/** A new node stands about the middle: on a small screen half of it would lie beyond the edge. */
+const addInTheMiddle = () => {
+  const { x, y } = canvas().middle();
+  useUi.getState().set({ palette: { at: { x: x - 116, y } } });
+};
+
 const closeMenu = () => useUi.getState().set({ menu: null });
 
 function Rail() {
@@ -128,7 +134,7 @@ function Rail() {
   const waiting = useRun((state) => state.queue.filter((job) => job.state === "queued").length);
   return (
     <nav className="rail" aria-label={t("Panels")}>
-      <IconButton icon="add" label={t("Add a node (Space)")} onClick={() => useUi.getState().set({ palette: { at: canvas().middle() } })} />
+      <IconButton icon="add" label={t("Add a node (Space)")} onClick={addInTheMiddle} />
       {PANELS.map((item) => (
         <IconButton
           key={item.id}

@@ -212,6 +212,7 @@ export function Canvas({ onDropFiles, onDropThing, onMenu, label, children }: Ca
         cutting.onMouseDown(event);
         if (!event.isPropagationStopped() && !copying(event)) wiringHands.onMouseDown(event);
       }}
+      onClickCapture={wiringHands.onClick}
       onContextMenuCapture={(event) => {
         const socket = (event.target as HTMLElement).closest<HTMLElement>(".socket");
         if (!socket) return;

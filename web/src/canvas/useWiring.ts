@@ -38,6 +38,7 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
   const flow = useReactFlow();
   /** A wire's end was taken up: React Flow tells its end twice, and the second time says which wire it was. */
   const taken = useRef(false);
+  const touched = useRef(false);
 
   const onConnectStart = useCallback((event: globalThis.MouseEvent | TouchEvent, { nodeId, handleId, handleType }: OnConnectStartParams) => {
     if (!nodeId || !handleId || !handleType) return;
@@ -111,6 +112,7 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
     },
     /** Pressed on a wired input, the wire's end comes along; as it does when pressed just beside it. */
     onMouseDown: (event: MouseEvent): boolean => {
+      if (touched.current) return false;
       const socket = (event.target as HTMLElement).closest<HTMLElement>(".socket.target");
       if (!socket || event.button !== 0 || event.ctrlKey || event.metaKey || event.altKey) return false;
       const id = `${socket.dataset.nodeid ?? ""}|${socket.dataset.handleid ?? ""}`;
@@ -123,9 +125,17 @@ export function useWiring(drawn: RefObject<AnyNode[]>) {
     },
     /** With Shift a box is drawn over the canvas only: on a socket it means all wires, on a node one more of them. */
     onPointerDown: (event: PointerEvent): void => {
+      touched.current = event.pointerType === "touch";
       const target = event.target as HTMLElement;
       // A field takes it itself (finer steps), and React Flow lets what is in `.nokey` alone.
       if (event.shiftKey && event.button === 0 && target.closest(".react-flow__node") && !target.closest(".nokey")) event.stopPropagation();
+    },
+    /** A finger hides what it drags over: tapped, a socket offers what it can be wired to, as it does to the keyboard. */
+    onClick: (event: MouseEvent): void => {
+      const socket = touched.current ? (event.target as HTMLElement).closest<HTMLElement>(".socket") : null;
+      if (!socket?.dataset.handleid) return;
+      event.stopPropagation();
+      set({ linking: { node: socket.dataset.nodeid ?? "", slot: socket.dataset.handleid, side: socket.classList.contains("source") ? "source" : "target" } });
     },
   };
 }

@@ -14,10 +14,10 @@ import { documentNow, graphNow, perform, scopeNow, useDocument } from "../state/
 import { type PaletteRequest, say, useUi, type Wiring } from "../state/ui";
 import { noteUse, weights } from "../state/used";
 import { Dialog } from "../ui/basics";
-import { best } from "../ui/fuzzy";
 import { plural, t } from "../words";
 import { CHAPTERS, hueOf } from "../canvas/hues";
 import { NodeHelp } from "./help/NodeHelp";
+import { names } from "./search";
 
 /** Nodes by name, other tools' names and words; after a dropped wire only those that can take it, in a wire only those
  * that pass it on, in place of a node only those that keep a wire of it. */
@@ -127,7 +127,7 @@ function found(all: { spec: NodeSpec; rank: number }[], query: string, asked: bo
     ];
   }
   return all
-    .map(({ spec, rank }) => ({ spec, rank, score: best(query, [spec.title, spec.id, ...(spec.aliases ?? []), spec.category ?? ""]) }))
+    .map(({ spec, rank }) => ({ spec, rank, score: names(query, spec) }))
     .filter((row) => row.score > 0)
     .map((row) => ({ ...row, score: query ? row.score + Math.min(6, use(row.spec)) : row.score }))
     .sort((a, b) => (query ? 0 : b.rank - a.rank) || b.score - a.score || b.rank - a.rank || (query ? 0 : use(b.spec) - use(a.spec) || chapterOf(a.spec) - chapterOf(b.spec)))

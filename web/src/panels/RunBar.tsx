@@ -78,7 +78,8 @@ export function RunBar() {
       {!running && held.state ? <span className={`last ${held.state}`}>{lastLine(held)}</span> : null}
       {open > 0 ? (
         <button type="button" className="chip" onClick={() => useUi.getState().togglePanel("queue")}>
-          <Icon name="queue" size={14} /> {t("{n} in the queue", { n: open })}
+          <Icon name="queue" size={14} /> <span className="queued">{t("{n} in the queue", { n: open })}</span>
+          <span className="only-count" aria-hidden="true">{open}</span>
         </button>
       ) : null}
       <span className={`line ${connected ? "" : "off"}`} title={connected ? t("connected") : t("the server does not answer; trying again")}>

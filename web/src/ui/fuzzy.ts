@@ -1,3 +1,6 @@
+/** What one program writes between words and another leaves out: "CLIP Text Encode", "CLIPTextEncode". */
+const JOINTS = /[\s._/()-]+/g;
+
 /** How well `query` names `text`: 0 is not at all. Whole beginnings win over words, words over letters in order. */
 export function score(query: string, text: string): number {
   const q = query.trim().toLowerCase();
@@ -8,6 +11,8 @@ export function score(query: string, text: string): number {
   const at = t.indexOf(q);
   if (at > 0) return (/[\s._/-]/.test(t[at - 1] ?? "") ? 75 : 55) - t.length / 100;
   const words = q.split(/\s+/);
+  const [joined, inside] = [q.replace(JOINTS, ""), t.replace(JOINTS, "")];
+  if (joined && inside.startsWith(joined)) return (inside === joined ? 95 : 80) - t.length / 100;
   if (words.length > 1 && words.every((word) => t.includes(word))) return 50 - t.length / 100;
   let from = 0;
   let gaps = 0;
