@@ -19,7 +19,9 @@ class Phone:
     def tap(self, css):
         """Wait until the thing keeps still on the screen, then touch its middle."""
         spots = [None]
-        self.editor.script("document.querySelector(arguments[0])?.closest('.rail > *')?.scrollIntoView()", css)
+        self.editor.script(
+            "document.querySelector(arguments[0])?.closest('.rail > *, [cmdk-item]')?.scrollIntoView()", css
+        )
 
         def still():
             found = self.editor.script(
@@ -91,7 +93,8 @@ def test_what_is_used_most_is_as_large_as_a_finger_and_the_run_bar_fits_the_scre
     phone.tap("[data-action=run]")
     seen = editor.script(
         "return ['.run-button', '.rail > .icon-button', '.top > .icon-button'].flatMap((css) =>"
-        "  [...document.querySelectorAll(css)].filter((e) => e.offsetParent).map((e) => [css, e.offsetWidth, e.offsetHeight]))"
+        "  [...document.querySelectorAll(css)].filter((e) => e.offsetParent)"
+        "  .map((e) => [css, e.offsetWidth, e.offsetHeight]))"
     )
     assert len(seen) > 10
     assert [row for row in seen if row[1] < FINGER or row[2] < FINGER] == []
