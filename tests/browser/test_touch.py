@@ -1,4 +1,4 @@
-"""On a phone: buttons that a finger can hit."""
+"""On a phone: wires by taps, and buttons that a finger can hit."""
 
 import pytest
 
@@ -38,6 +38,25 @@ class Phone:
         self.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         self.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
+    def choose(self, words):
+        """Tap the row of the list that is open."""
+
+        def row():
+            rows = self.editor.all("dialog [cmdk-item]")
+            return [i for i, item in enumerate(rows) if item.text.startswith(words)]
+
+        self.editor.until(row, words)
+        value = self.editor.all("dialog [cmdk-item]")[row()[0]].get_attribute("data-value")
+        self.tap(f'dialog [cmdk-item][data-value="{value}"]')
+        self.editor.until(lambda: not self.editor.all(f'dialog [cmdk-item][data-value="{value}"]'), "the list to close")
+
+    def fit(self):
+        """What is chosen is let go, so that its sheet is out of the way, and the graph comes onto the screen."""
+        self.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": 195, "y": 70}])
+        self.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.editor.until(lambda: not self.editor.all(".inspector"), "nothing to be chosen")
+        self.tap(".rail [aria-label='Show the whole graph (.)']")
+
 
 @pytest.fixture
 def phone(editor):
@@ -47,6 +66,26 @@ def phone(editor):
     yield made
     made.command("Emulation.setTouchEmulationEnabled", enabled=False)
     made.command("Emulation.clearDeviceMetricsOverride")
+
+
+def test_a_tap_on_a_socket_wires_it_to_a_node_that_is_there_or_to_a_new_one(phone, editor):
+    editor.new_workflow()
+    phone.tap(".rail [aria-label='Add a node (Space)']")
+    phone.choose("Load model")
+    phone.fit()
+    phone.tap("[data-node=model] .socket.source[data-handleid=text_encoder]")
+    phone.choose("A new node that takes TextEncoder")
+    phone.choose("Encode prompt")
+    editor.until(lambda: editor.wires() == ["encode|encoder"], "the wire to the new node")
+    phone.fit()
+    editor.keys("control", "z")
+    editor.until(lambda: not editor.wires(), "the edit to be taken back")
+    phone.tap(".rail [aria-label='Add a node (Space)']")
+    phone.choose("VAE decode")
+    phone.fit()
+    phone.tap("[data-node=decode] .socket.target[data-handleid=vae]")
+    phone.choose("Load model · vae")
+    editor.until(lambda: editor.wires() == ["decode|vae"], "the wire from the node that was there")
 
 
 def test_what_is_used_most_is_as_large_as_a_finger_and_the_run_bar_fits_the_screen(phone, editor):
