@@ -158,7 +158,7 @@ def test_a_node_inside_a_sub_graph_is_found_by_what_is_typed_in_it(editor):
     editor.one("[data-node=group]")
     editor.keys("control", "f")
     editor.until(lambda: editor.all("dialog[aria-label='Find a node']"), "the search")
-    editor.choose("blue encode", "ncode")
+    editor.choose("blue prompt", "rompt")
     editor.until(lambda: editor.all(".crumbs") and editor.all("[data-id=prompt].selected"), "the node inside")
     assert editor.focused().endswith(", prompt")
 

@@ -43,7 +43,7 @@ export function PromptField({ node, type, input, value, onChange, onDone, label,
   const [spot, setSpot] = useState<Spot | null>(null);
   const list = useId();
   const known = useVocabulary(type, input.name);
-  const counts = useTokens(node, input.name, !!input.widget?.tokens);
+  const counts = useTokens(node, type, input.name, !!input.widget?.tokens);
   const count = counts && told(counts);
   const reads = useDocument((state) => literal(graphOf(state).nodes[node]?.inputs.weights) ?? "comfy") as Dialect;
   const marks = useMemo(() => spans(text, reads), [text, reads]);

@@ -3,13 +3,14 @@ import { api } from "../../../protocol/http";
 import type { TokenCount } from "../../../protocol/types";
 import { outgoing } from "../../../state/actions";
 import { prefixOf, useDocument } from "../../../state/document";
+import { innermost } from "./inner";
 
 const QUIET = 350; // ms after the last letter
 const KEPT = 60;
 const held = new Map<string, TokenCount[]>(); // by the workflow and the input: what is counted hangs on both
 
 /** How many tokens the encoders read of a text; null while it is not known, or cannot be. */
-export function useTokens(node: string, input: string, asked: boolean): TokenCount[] | null {
+export function useTokens(node: string, type: string, input: string, asked: boolean): TokenCount[] | null {
   const [counts, setCounts] = useState<TokenCount[] | null>(null);
   const document = useDocument((state) => (asked ? state.tabs.find((tab) => tab.id === state.active)?.history.document : null));
   const prefix = useDocument(prefixOf);
@@ -17,7 +18,9 @@ export function useTokens(node: string, input: string, asked: boolean): TokenCou
     if (!asked) return;
     const stop = new AbortController();
     const timer = setTimeout(() => {
-      const to = `${prefix}${node}.${input}`;
+      const inner = innermost(type, input);
+      if (!inner) return setCounts(null);
+      const to = `${prefix}${node}${inner.below}.${inner.input}`;
       const workflow = { ...outgoing(), view: undefined }; // where nodes stand changes no token
       const key = `${to} ${JSON.stringify(workflow)}`;
       const known = held.get(key);
@@ -35,7 +38,7 @@ export function useTokens(node: string, input: string, asked: boolean): TokenCou
       clearTimeout(timer);
       stop.abort();
     };
-  }, [asked, document, prefix, node, input]);
+  }, [asked, document, prefix, node, type, input]);
   return counts;
 }
 
