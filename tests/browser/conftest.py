@@ -140,7 +140,7 @@ class Editor:
 
     def close_tabs(self) -> None:
         """No tab is kept on the server any more."""
-        with Client(self.weft.url, TOKEN) as client:
+        with Client(f"http://127.0.0.1:{self.weft.port}", TOKEN) as client:
             for tab in client.tabs():
                 client.close_tab(tab.name)
 
