@@ -55,7 +55,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "place.write": "The folder cannot be written or the disk is full.",
         "package.missing": "A package that this needs is not installed.",
         "device.missing": "The requested device is not there.",
-        "device.compile": "torch's compiler failed on this machine.",
+        "device.compile": "The compiler of torch failed on this machine.",
         "device.memory": "The device has too little memory, even after everything that may go has gone.",
         "worker.lost": "The process or machine that ran the job has ended.",
         "run.limit": "A loop or a nested run went past its limit.",
