@@ -4,6 +4,7 @@ import { wiresInto, wiresOf } from "../document/wires";
 import { canvas } from "../state/canvas";
 import { documentNow, graphNow, perform, scopeNow } from "../state/document";
 import { useUi } from "../state/ui";
+import { controlOf } from "../widgets/control";
 import { type Box, clear } from "./arrange";
 import { type AnyNode, boxOf } from "./deck";
 
@@ -138,7 +139,7 @@ export function useCanvasKeys(box: RefObject<HTMLElement | null>, drawn: RefObje
         else if (other) focusNode(other.node, other.handle);
       } else if (key === "Enter" || key === " ") {
         if (socket) useUi.getState().set({ linking: { node: item.dataset.nodeid ?? "", slot: item.dataset.handleid ?? "", side: side === 2 ? "source" : "target" } });
-        else item.querySelector<HTMLElement>(".rest, input, select, textarea, button")?.focus({ preventScroll: true });
+        else controlOf(item)?.focus({ preventScroll: true });
       } else if ((key === "Delete" || key === "Backspace") && socket) {
         const ends = wiresAt(item);
         if (ends.length) perform(disconnect(documentNow(), scopeNow(), ends));

@@ -7,6 +7,7 @@ import { perform, scopeNow, useDocument } from "../state/document";
 import { useRun } from "../state/run";
 import { useUi } from "../state/ui";
 import { t } from "../words";
+import { controlOf } from "./control";
 import { ChoiceField, type FieldProps, NumberField, PromptField, SeedField, TextField, ToggleField } from "./fields";
 
 interface WidgetProps {
@@ -144,7 +145,7 @@ export const Widget = memo(function Widget({ node, type, input, source, drawn, l
         if (!element || live || element.dataset.seen) return;
         element.dataset.seen = "yes";
         if (document.activeElement === document.body && !element.matches(":hover")) {
-          element.querySelector<HTMLElement>("input, select, textarea, button")?.focus();
+          controlOf(element)?.focus();
         }
       }}
       onContextMenu={onContextMenu}
