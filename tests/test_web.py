@@ -12,7 +12,7 @@ FIRST_LOAD = 450_000
 
 def sources_digest() -> str:
     """As web/stamp.mjs computes it: the names and texts of all that dist is built from."""
-    files = [f for f in (WEB / "src").rglob("*") if f.is_file()]
+    files = [f for folder in ("src", "public") for f in (WEB / folder).rglob("*") if f.is_file()]
     files += [WEB / name for name in ("index.html", "package-lock.json", "vite.config.ts")]
     digest = hashlib.sha256()
     for name, file in sorted((f.relative_to(WEB).as_posix(), f) for f in files):
@@ -29,7 +29,7 @@ def test_the_first_load_is_small_and_asks_nothing_of_other_hosts():
     index = (WEB / "dist" / "index.html").read_text()
     loaded = re.findall(r'(?:src|href)="([^"]+)"', index)
     local = [name for name in loaded if not name.startswith("data:")]
-    assert local and all(name.startswith("./assets/") for name in local)
+    assert local and all(name.startswith(("./assets/", "./favicon.svg")) for name in local)
     assert sum(len(gzip.compress((WEB / "dist" / name).read_bytes())) for name in local) < FIRST_LOAD
 
 

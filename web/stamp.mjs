@@ -13,7 +13,7 @@ function* files(folder) {
 
 const root = import.meta.dirname;
 process.chdir(root);
-const sources = [...files("src"), "index.html", "package-lock.json", "vite.config.ts"].sort();
+const sources = [...files("src"), ...files("public"), "index.html", "package-lock.json", "vite.config.ts"].sort();
 const hash = createHash("sha256");
 for (const path of sources) {
   hash.update(path);

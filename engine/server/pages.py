@@ -64,6 +64,8 @@ async def page(request: web.Request) -> web.StreamResponse:
     path = inside(folder, check_name(name)) if name else folder / "index.html"
     if path is None or path.is_symlink():
         raise fail("place.outside", "the address leads out of the editor", mend="open /")
+    if name == "favicon.ico":  # what a browser asks for on its own, beside a page of the API
+        path = folder / "favicon.svg"
     if not path.is_file():
         if "." in path.name:
             return web.Response(status=404, text=missing(request.path), content_type="text/html")

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,10 +133,16 @@ class Editor:
 
     def wipe(self) -> None:
         """Nothing is remembered in this browser any more; the page is left."""
-        self.script("sessionStorage.clear(); localStorage.clear()")
-        self.browser.get("about:blank")  # what the page keeps when it goes is kept before its storage is emptied
-        self.browser.execute_cdp_cmd(
-            "Storage.clearDataForOrigin", {"origin": self.weft.url, "storageTypes": "indexeddb,local_storage"}
+        # A page of the same origin without the editor: what the editor keeps when it goes is kept before this empties
+        # it, and the answer is waited for. (The protocol's own command does not wait, and a database that is opened
+        # while it is being removed never answers.)
+        self.browser.get(f"{self.weft.url}/api/tabs")
+        self.browser.execute_async_script(
+            """
+            sessionStorage.clear(); localStorage.clear();
+            const request = indexedDB.deleteDatabase('weft');
+            request.onsuccess = request.onerror = () => arguments[0]();
+            """
         )
 
     def close_tabs(self) -> None:
@@ -165,7 +172,11 @@ class Editor:
             if found:
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"waited {seconds:.0f} s for {what}; the run bar says {self.forecast()!r}")
+        seen = Path(tempfile.mkdtemp(prefix="weft-seen-")) / "page.png"
+        self.browser.save_screenshot(str(seen))
+        raise AssertionError(
+            f"waited {seconds:.0f} s for {what}; the run bar says {self.forecast()!r}; what was seen is in {seen}"
+        )
 
     def forecast(self) -> str:
         found = self.all("[data-forecast]")

@@ -165,6 +165,23 @@ def test_a_prompt_has_a_large_view_that_f2_opens_and_escape_leaves(editor):
     until_held(editor, "prompt", "text", "first and more, BR")
 
 
+def test_the_caret_stays_where_one_types(editor):
+    field = prompt_field(editor)
+    field.send_keys("a red cube", Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    for letter in "dark ":
+        ActionChains(editor.browser).send_keys(letter).perform()
+    until_held(editor, "prompt", "text", "a dark red cube")
+    assert editor.script("return arguments[0].selectionStart", field) == len("a dark ")
+    editor.script("document.activeElement.blur()")
+    editor.press("n")
+    editor.until(lambda: "markdown" in editor.focused(), "the note to be written")
+    note = editor.browser.switch_to.active_element
+    note.send_keys("ends", Keys.HOME)
+    for letter in "it ":
+        ActionChains(editor.browser).send_keys(letter).perform()
+    assert note.get_attribute("value") == "it ends"
+
+
 def test_a_lora_that_is_named_in_a_prompt_comes_as_its_nodes(studio):
     field = prompt_field(studio)
     field.send_keys("a red cube <lora:")

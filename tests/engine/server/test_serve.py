@@ -80,7 +80,9 @@ def test_the_editor_is_served_as_it_lies_and_its_own_addresses_show_it(running, 
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<title>editor</title>")
     (tmp_path / "assets" / "index.js").write_text("import './x.js'")
+    (tmp_path / "favicon.svg").write_text("<svg/>")
     monkeypatch.setattr(pages, "dist", lambda: tmp_path)
+    assert read(running, "/favicon.ico", "Content-Type") == "image/svg+xml"
     assert b"editor" in read(running, "/") and b"editor" in read(running, "/w/portraits")
     assert read(running, "/assets/index.js", "Content-Type") == "text/javascript; charset=utf-8"
     with pytest.raises(urllib.error.HTTPError, match="404"):

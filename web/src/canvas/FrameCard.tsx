@@ -5,6 +5,7 @@ import type { Frame, Note } from "../protocol/types";
 import { documentNow, perform, scopeNow, useDocument } from "../state/document";
 import { useUi } from "../state/ui";
 import { Markdown } from "../ui/markdown";
+import { useTyped } from "../ui/typed";
 import { t } from "../words";
 
 export type FrameNode = Node<{ name: string; frame: Frame }, "frame">;
@@ -43,6 +44,7 @@ export const FrameCard = memo(function FrameCard({ id, data, selected }: NodePro
   const { frame, name } = data;
   const writing = useUi((state) => state.writing === id);
   const edit = (patch: Partial<Frame>) => void perform(editFrame(documentNow(), scopeNow(), name, patch));
+  const [title, retitle] = useTyped(frame.title, (text) => edit({ title: text }));
   return (
     <section className={`frame ${selected ? "selected" : ""}`} style={{ width: frame.w, height: frame.h, "--hue": frame.hue ?? 215 } as CSSProperties} data-frame={name}>
       <header className="frame-head" onDoubleClick={() => useUi.getState().set({ writing: id })}>
@@ -51,8 +53,8 @@ export const FrameCard = memo(function FrameCard({ id, data, selected }: NodePro
             className="nodrag"
             autoFocus
             aria-label={t("Title of the frame")}
-            value={frame.title}
-            onChange={(event) => edit({ title: event.target.value })}
+            value={title}
+            onChange={(event) => retitle(event.target.value)}
             onBlur={done}
             onKeyDown={(event) => {
               if (event.key === "Enter" || event.key === "Escape") done();
@@ -72,6 +74,7 @@ export const NoteCard = memo(function NoteCard({ id, data, selected }: NodeProps
   const { note, name } = data;
   const writing = useUi((state) => state.writing === id);
   const edit = (patch: Partial<Note>) => void perform(editNote(documentNow(), scopeNow(), name, patch));
+  const [text, write] = useTyped(note.text, (changed) => edit({ text: changed }));
   return (
     <section
       className={`note-card ${selected ? "selected" : ""}`}
@@ -85,9 +88,9 @@ export const NoteCard = memo(function NoteCard({ id, data, selected }: NodeProps
           className="nodrag nowheel"
           autoFocus
           aria-label={t("Text of the note, in markdown")}
-          value={note.text}
+          value={text}
           placeholder={t("Write in markdown…")}
-          onChange={(event) => edit({ text: event.target.value })}
+          onChange={(event) => write(event.target.value)}
           onBlur={done}
           onKeyDown={(event) => {
             if (event.key === "Escape") done();

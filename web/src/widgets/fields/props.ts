@@ -15,3 +15,6 @@ export interface FieldProps {
   drawn?: number | string;
   label: string;
 }
+
+/** A value as the text of a field. */
+export const textIn = (value: Json | undefined): string => (typeof value === "string" ? value : value === undefined || value === null ? "" : String(value));

@@ -6,7 +6,8 @@ import { insertLora } from "../../../state/lora";
 import { useUi } from "../../../state/ui";
 import { IconButton } from "../../../ui/basics";
 import { plural, t } from "../../../words";
-import type { FieldProps } from "../props";
+import { type FieldProps, textIn } from "../props";
+import { useTyped } from "../../../ui/typed";
 import { type Asked, type Offer, offersAt } from "./complete";
 import { Popup } from "./Popup";
 import { type Dialect, spans } from "./tint";
@@ -32,8 +33,8 @@ interface Props extends FieldProps {
  *
  * The text itself is a plain textarea; a copy behind it with the same metrics carries the marks as grounds, so that
  * typing, selecting and input methods are the browser's own. */
-export function PromptField({ node, type, input, value, onChange, onDone, label, rows, large }: Props) {
-  const text = typeof value === "string" ? value : value === undefined || value === null ? "" : String(value);
+export function PromptField({ node, type, input, value, onChange: change, onDone, label, rows, large }: Props) {
+  const [text, onChange] = useTyped(textIn(value), change);
   const field = useRef<HTMLTextAreaElement>(null);
   const copy = useRef<HTMLDivElement>(null);
   const weighing = useRef(false);
