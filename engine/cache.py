@@ -39,6 +39,9 @@ class Tier(Protocol):
     def drop(self, id: str) -> None:
         """Forget a value that was written into, wherever it is on its way."""
 
+    def clear(self) -> int:
+        """Forget all values; the bytes given back."""
+
     def close(self) -> None:
         """Finish what was offered."""
 
@@ -179,12 +182,12 @@ class Cache:
         return found
 
     def clear(self) -> int:
-        """Forget everything that is not leased; how many values went."""
+        """Forget everything that is not leased; the bytes given back. What the tier below has stays there."""
         with self._lock:
-            idle = [id for id, entry in self._entries.items() if entry.pins == 0]
-        for id in idle:
-            self._forget(id)
-        return len(idle)
+            idle = [(id, entry.resident.bytes) for id, entry in self._entries.items() if entry.pins == 0]
+            for id, _ in idle:
+                self._forget(id)
+        return sum(size for _, size in idle)
 
     def close(self) -> None:
         """Let the tier below finish writing."""

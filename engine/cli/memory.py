@@ -16,6 +16,13 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     documents.add_values(parser)
     parser.add_argument("--budget", metavar="MB", type=int, help="as if the device's budget were this many MiB")
     parser.add_argument("--server", metavar="URL", help="ask a server that is running who holds what")
+    parser.add_argument(
+        "--free",
+        nargs="+",
+        choices=("models", "values", "disk"),
+        metavar="WHAT",
+        help="with --server: give back models, values or what is kept on disk, as far as it is not in use",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     documents.add_machine(parser)
     parser.set_defaults(go=memory)
@@ -25,6 +32,8 @@ def memory(args: argparse.Namespace) -> int:
     """A table of devices; with a file one of its steps; with a server one of what is resident there."""
     if args.server:
         return _of_server(args)
+    if args.free:
+        raise fail("cli.usage", "--free is for a server that is running", mend="add --server URL")
     from engine.memory import Memory, probe
 
     if args.budget is not None and args.budget <= 0:
@@ -108,16 +117,21 @@ def _of_server(args: argparse.Namespace) -> int:
     from engine.server.codec import encode
 
     with Client(args.server, os.environ.get("WEFT_TOKEN", "")) as weft:
+        freed = weft.free(**dict.fromkeys(args.free, True)) if args.free else None
         found = weft.memory()
     if args.json:
-        console.out_json(encode(found))
+        console.out_json(encode(found) | ({"freed": freed} if freed is not None else {}))
         return 0
     size = console.size
+    if freed is not None:
+        console.out(f"{size(freed)} given back")
     for one in found.devices:
         console.out(f"{one.device}: {size(one.used)} of {size(one.limit)} used; the device has {size(one.free)} free")
         rows = [[r.kind, r.name, size(r.bytes), "in use" if r.in_use else ""] for r in one.residents]
         if rows:
             console.out(console.table(rows, ["kind", "name", "size", ""]))
+    if found.disk is not None:
+        console.out(f"disk: {size(found.disk.bytes)} of {size(found.disk.limit)} kept in {found.disk.values} values")
     if not found.devices:
         console.out("nothing is held yet")
     return 0

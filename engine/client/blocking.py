@@ -17,6 +17,7 @@ from engine.server.shapes import (
     ChangeShape,
     Checked,
     Endpoint,
+    Folder,
     Forecast,
     Gallery,
     Health,
@@ -123,6 +124,14 @@ class Client:
     def memory(self) -> MemoryShape:
         """Who holds what."""
         return self._do(self._client.memory())
+
+    def free(self, *, models: bool = False, values: bool = False, disk: bool = False) -> int:
+        """Give memory back, as far as it is not in use: models, values, what is kept on disk; the bytes."""
+        return self._do(self._client.free(models=models, values=values, disk=disk))
+
+    def folders(self) -> list[Folder]:
+        """Where pictures, workflows, models and nodes lie on the server's disk."""
+        return self._do(self._client.folders())
 
     def settings(self, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The settings; changed first where `change` is given."""

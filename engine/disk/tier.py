@@ -330,6 +330,15 @@ class Disk:
                     path.unlink()
         return sound, bad
 
+    def held(self) -> tuple[int, int]:
+        """How many values there are, and their bytes."""
+        count = total = 0
+        for path in self.folder.glob(f"??/*{SUFFIX}"):
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size
+                count += 1
+        return count, total
+
     def clear(self) -> int:
         """Remove every value; the bytes freed. Leftovers of killed writers go too."""
         freed = 0

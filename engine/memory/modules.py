@@ -99,6 +99,21 @@ class Memory:
         with self.lock:
             return {name.split(":")[1] for name in self._modules}
 
+    def forget_models(self) -> int:
+        """Let every model go that is not in use, on all devices and the host; the bytes given back."""
+        freed = 0
+        with self.lock:
+            for name, held in list(self._modules.items()):
+                if not held.resident.in_use:
+                    self.budget(held.where).withdraw(held.resident)
+                    freed += held.resident.bytes
+                    self._forget(name)
+            devices = list(self._budgets)
+        gc.collect()
+        for device in devices:
+            self.device(device).release()
+        return freed
+
     # -- when a device has run out
 
     def free_everything(self, device: str) -> int:

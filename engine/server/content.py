@@ -1,4 +1,4 @@
-"""Content over HTTP: pictures by hash, uploads, files, workflows, models, memory."""
+"""Content over HTTP: pictures by hash, uploads, files, workflows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from engine.server.blobs import ENDINGS, SIZES
 from engine.server.house import House
 from engine.server.routing import asked, route
 from engine.server.shapes import (
-    DeviceMemory,
-    MemoryShape,
     Opened,
-    Resident,
     SavedWorkflow,
     SaveRequest,
     Uploaded,
     WorkflowRow,
 )
 from engine.server.thumbs import small
-from engine.session import Session
 from engine.workflow import from_json, to_json
 
 FOREVER = {hdrs.CACHE_CONTROL: "private, max-age=31536000, immutable"}
@@ -128,21 +124,3 @@ async def delete_workflow(house: House, request: web.Request) -> list[WorkflowRo
     await asyncio.to_thread(house.library_of(request).delete, name)
     house.hub.publish({"event": "workflow_deleted", "name": name}, house.owner(request))
     return await asyncio.to_thread(house.library_of(request).rows)
-
-
-# --- memory ---------------------------------------------------------------------------------------------
-
-
-@route("GET", "/api/memory", MemoryShape)
-async def memory(house: House, request: web.Request) -> MemoryShape:
-    """Who holds what on each device, largest first."""
-    return await asyncio.to_thread(_memory, await house.session())
-
-
-def _memory(session: Session) -> MemoryShape:
-    devices = []
-    for name, rows in session.engine.memory.report().items():
-        device, budget = session.engine.memory.device(name), session.engine.memory.budget(name)
-        residents = [Resident(*row) for row in rows]
-        devices.append(DeviceMemory(name, device.total(), device.free(), budget.limit, budget.used, residents))
-    return MemoryShape(devices)

@@ -55,7 +55,7 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Weft", "version": version, "description": "Node-graph workflows for diffusion models."},
-        "paths": paths,
+        "paths": dict(sorted(paths.items())),  # whichever module was imported first
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

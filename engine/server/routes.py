@@ -15,7 +15,7 @@ from engine.graph import flow_specs
 from engine.places import Places
 from engine.plan import PlanStep
 from engine.registry import Registry
-from engine.server import content, endpoint, forecast, gallery, jobs, live, metrics, models, results, tabs  # noqa: F401  their routes
+from engine.server import content, endpoint, forecast, gallery, jobs, live, machine, metrics, models, results, tabs  # noqa: F401  their routes
 from engine.server import writing as _writing  # noqa: F401
 from engine.server.album import Album, name_of
 from engine.server.codec import decode, encode

@@ -275,6 +275,8 @@ class Editor:
         from selenium.webdriver.common.action_chains import ActionChains
         from selenium.webdriver.common.keys import Keys
 
+        if self.all(".offers"):
+            self.press("escape")  # completions of what was typed before may lie over the field
         ActionChains(self.browser).move_to_element(self.one(f"[data-node={node}] [data-input=text]")).perform()
         field = self.one(f"[data-node={node}] textarea")
         field.click()

@@ -84,6 +84,25 @@ def test_the_queue_takes_any_order_by_keys_by_drag_and_in_every_browser(editor):
             weft.queue(paused=False, clear=True)
 
 
+def test_what_is_kept_between_runs_is_told_and_given_back_and_the_plan_knows(editor):
+    editor.type_prompt("to be forgotten")
+    editor.until(lambda: "sample" in editor.will_run(), "the plan")
+    editor.keys("control", "enter")
+    editor.wait_for_the_end()
+    editor.until(lambda: editor.will_run() == [], "nothing left to run")
+    editor.keys("control", ",")
+    for kind in ("values", "models", "disk"):
+        button = editor.one(f".setting[data-kept={kind}] button")
+        if kind != "disk" or button.is_enabled():  # what is made in a moment is not kept on disk
+            button.click()
+            editor.until(lambda button=button: not button.is_enabled(), f"no {kind} any more")
+    assert "0 models in memory" in editor.one(".setting[data-kept=models]").text
+    assert editor.will_run() == [], "the picture is there still"
+    editor.type_prompt("another", "negative")
+    editor.until(lambda: {"prompt", "sample"} <= set(editor.will_run()), "the plan to know")
+    assert str(editor.weft.home) in editor.one(".folders").text
+
+
 def test_what_is_set_holds_at_once_and_over_a_reload_and_the_machine_is_told(editor):
     from selenium.webdriver.support.ui import Select
 

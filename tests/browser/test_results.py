@@ -76,6 +76,8 @@ def test_a_result_of_the_history_is_its_own_item_also_where_an_item_before_it_ha
 
 
 def test_a_picture_is_looked_at_at_full_size_starred_and_its_steps_gone_through(editor):
+    with Client(editor.weft.url, TOKEN) as client:
+        client.settings({"favourites": []})  # what other tests starred
     editor.set_number("sample", "steps", "6")
     editor.type_prompt("to be looked at")
     run(editor)

@@ -99,9 +99,11 @@ def test_what_is_typed_while_the_server_is_away_reaches_it_when_it_is_back(edito
     editor.type_prompt("before")
     editor.until(lambda: kept(editor) == ["before"], "the tab on the server")
     editor.weft.kill()
-    editor.until(lambda: "reconnecting" in editor.one(".run-bar").text, "the editor to notice")
-    editor.type_prompt("while it was away")
-    editor.weft.start()
+    try:
+        editor.until(lambda: "reconnecting" in editor.one(".run-bar").text, "the editor to notice")
+        editor.type_prompt("while it was away")
+    finally:
+        editor.weft.start()
     editor.until(lambda: kept(editor) == ["while it was away"], "the edit on the server")
     assert not editor.all(".conflict")
     other.open(fresh=False)

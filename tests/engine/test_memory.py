@@ -277,6 +277,18 @@ def test_a_module_makes_room_for_itself_and_leaves_when_something_else_needs_it(
     assert COUNT["heavy"] == 2
 
 
+def test_models_are_given_back_on_request_but_not_what_is_in_use_and_no_values():
+    memory = Memory({"gpu": 100_000, "cpu": 100_000}, {"gpu": FakeDevice(100_000, "gpu")})
+    memory.budget("cpu").admit(Resident("value:v", 10_000, 1.0, lambda: None))
+    with memory.lease(HeavyWeights("idle"), "cpu", "float32"):
+        pass
+    with memory.lease(OnDevice("there", 40_000), "gpu", "float32"):
+        assert memory.forget_models() == 40_000, "the idle one on the host"
+        assert len(memory.modules()) == 1
+    assert memory.forget_models() == 40_000, "off the device, and not to the host"
+    assert memory.modules() == [] and memory.budget("gpu").used == 0 and memory.budget("cpu").used == 10_000
+
+
 def test_working_bytes_are_made_room_for_on_a_device():
     memory = Memory({"gpu": 100_000, "cpu": 0}, {"gpu": FakeDevice(100_000, "gpu")})
     with memory.lease(OnDevice("idle", 40_000), "gpu", "float32"):

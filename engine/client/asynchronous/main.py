@@ -17,7 +17,10 @@ from engine.server.shapes import (
     ChoiceList,
     Diff,
     DiffRequest,
+    Folder,
     Forecast,
+    Freed,
+    FreeRequest,
     GraphShape,
     Health,
     JobRequest,
@@ -95,6 +98,16 @@ class AsyncClient(JobCalls):
     async def memory(self) -> MemoryShape:
         """Who holds what."""
         return sure(MemoryShape, await self._ask(MemoryShape, "GET", "/api/memory"))
+
+    async def free(self, *, models: bool = False, values: bool = False, disk: bool = False) -> int:
+        """Give memory back, as far as it is not in use: models, values, what is kept on disk; the bytes."""
+        body = FreeRequest(models, values, disk)
+        return sure(Freed, await self._ask(Freed, "POST", "/api/memory/free", body)).bytes
+
+    async def folders(self) -> list[Folder]:
+        """Where pictures, workflows, models and nodes lie on the server's disk."""
+        found: list[Folder] = await self._ask(list[Folder], "GET", "/api/folders")
+        return found
 
     async def settings(self, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The settings; changed first where `change` is given."""

@@ -22,7 +22,19 @@ from engine.server.shapes.library import (
     Uploaded,
     WorkflowRow,
 )
-from engine.server.shapes.machine import DeviceMemory, Health, Machine, MemoryShape, Resident, Settings, State
+from engine.server.shapes.machine import (
+    DeviceMemory,
+    DiskShape,
+    Folder,
+    Freed,
+    FreeRequest,
+    Health,
+    Machine,
+    MemoryShape,
+    Resident,
+    Settings,
+    State,
+)
 from engine.server.shapes.plain import Flow, Json, Seeds, WorkflowFile
 from engine.server.shapes.plan import (
     AloneShape,
@@ -63,11 +75,15 @@ __all__ = [
     "DeviceMemory",
     "Diff",
     "DiffRequest",
+    "DiskShape",
     "Endpoint",
     "Failure",
     "FinishRequest",
     "Flow",
+    "Folder",
     "Forecast",
+    "FreeRequest",
+    "Freed",
     "Gallery",
     "GalleryPicture",
     "GraphShape",

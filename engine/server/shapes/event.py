@@ -159,6 +159,11 @@ class SettingsChanged:
 
 
 @dataclass(frozen=True)
+class MemoryFreed:
+    """Models or values were given back on request: a plan may be another one now."""
+
+
+@dataclass(frozen=True)
 class NodesChanged:
     """The nodes were loaded anew: fetch `/api/nodes`."""
 
@@ -201,6 +206,7 @@ _OWN = (
     WorkflowSaved,
     WorkflowDeleted,
     SettingsChanged,
+    MemoryFreed,
     NodesChanged,
     ServerReady,
 )

@@ -53,10 +53,44 @@ class DeviceMemory:
 
 
 @dataclass(frozen=True)
+class DiskShape:
+    """What is kept on disk between runs, and how much may be."""
+
+    values: int
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class MemoryShape:
-    """Who holds what."""
+    """Who holds what; `disk` is null where nothing is kept on disk."""
 
     devices: list[DeviceMemory]
+    disk: DiskShape | None = None
+
+
+@dataclass(frozen=True)
+class FreeRequest:
+    """What to give back, as far as it is not in use: models, values in memory, values on disk."""
+
+    models: bool = False
+    values: bool = False
+    disk: bool = False
+
+
+@dataclass(frozen=True)
+class Freed:
+    """The bytes that were given back."""
+
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of the server's: what lies in it, and where it is."""
+
+    what: str
+    path: str
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,23 @@ def test_memory_names_who_holds_what(weft):
     assert cpu.device == "cpu" and cpu.used >= 4000 and any(one.kind for one in cpu.residents)
 
 
+def test_memory_is_given_back_on_request_and_the_plan_says_so(weft):
+    work = document({"g": box("toy.grid", count=1000)}, outputs={"out": "g"})
+    weft.wait(weft.submit(work).id)
+    assert [step.status for step in weft.plan(work).steps] == ["hit"]
+    with pytest.raises(WeftError, match="nothing is named"):
+        weft.free()
+    assert weft.free(models=True) == 0, "values are not models"
+    assert weft.free(values=True, disk=True) >= 4000
+    assert weft.memory().devices[0].used == 0
+    assert [step.status for step in weft.plan(work).steps] == ["run"]
+
+
+def test_the_folders_are_named(weft, home):
+    found = {one.what: one.path for one in weft.folders()}
+    assert found["output"] == str(home.output) and found["models"] == str(home.roots()[0])
+
+
 def test_a_wrong_body_is_told_by_the_name_of_its_field(weft, running):
     def post(path, body):
         request = urllib.request.Request(

@@ -126,6 +126,10 @@ def test_the_machine_is_the_owners_to_pause_and_users_step_back_but_never_before
     with pytest.raises(WeftError) as caught:
         ann.queue(paused=True)
     assert caught.value.code == "server.forbidden"
+    for ask in (lambda: ann.free(values=True), ann.folders):
+        with pytest.raises(WeftError) as caught:
+            ask()
+        assert caught.value.code == "server.forbidden"
     weft.queue(paused=True)
     owner = weft.submit(document({"m": box("toy.make", text="o")}))
     mine = [ann.submit(document({"m": box("toy.make", text=t)}), priority=50, front=True) for t in "abc"]

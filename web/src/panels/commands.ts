@@ -10,6 +10,7 @@ import { say, useUi } from "../state/ui";
 import { languageNow, t, type Text } from "../words";
 import * as edit from "./edit";
 import * as going from "./going";
+import { free } from "./settings/Storage";
 
 export interface CommandRow {
   id: string;
@@ -108,6 +109,8 @@ export const COMMANDS: CommandRow[] = [
   { id: "queue", title: "Queue", group: "View", keys: ["Q"], run: () => ui().togglePanel("queue") },
   { id: "models", title: "Models", group: "View", run: () => ui().togglePanel("models") },
   { id: "settings", title: "Settings", group: "View", keys: ["Ctrl+,"], anywhere: true, run: () => ui().togglePanel("settings") },
+  { id: "unload", title: "Unload all models", group: "Run", run: () => void free({ models: true }) },
+  { id: "forget", title: "Unload all models and forget all values in memory", group: "Run", run: () => void free({ models: true, values: true }) },
   { id: "form", title: "The workflow as a form", group: "View", keys: ["F"], run: () => ui().togglePanel("form") },
   { id: "commands", title: "All commands", group: "Help", keys: ["Ctrl+K"], anywhere: true, run: () => ui().set({ commands: true }) },
   { id: "node-help", title: "Help for the node", group: "Help", keys: ["F1"], anywhere: true, run: edit.help },

@@ -97,6 +97,12 @@ export interface components {
             a: components["schemas"]["ResultRef"];
             b: components["schemas"]["ResultRef"];
         };
+        /** @description What is kept on disk between runs, and how much may be. */
+        Disk: {
+            values: number;
+            bytes: number;
+            limit: number;
+        };
         /** @description One document command of a mend: one of set, wire, unset, remove, insert and put. */
         Edit: {
             set?: string;
@@ -122,7 +128,7 @@ export interface components {
             };
         };
         /** @description A message of the socket. */
-        Event: components["schemas"]["HelloEvent"] | components["schemas"]["JobQueuedEvent"] | components["schemas"]["JobStartedEvent"] | components["schemas"]["JobFinishedEvent"] | components["schemas"]["ItemStartedEvent"] | components["schemas"]["ItemFinishedEvent"] | components["schemas"]["StepPicturesEvent"] | components["schemas"]["StepProgressEvent"] | components["schemas"]["QueueChangedEvent"] | components["schemas"]["JobDeletedEvent"] | components["schemas"]["TabChangedEvent"] | components["schemas"]["WorkflowSavedEvent"] | components["schemas"]["WorkflowDeletedEvent"] | components["schemas"]["SettingsChangedEvent"] | components["schemas"]["NodesChangedEvent"] | components["schemas"]["ServerReadyEvent"] | components["schemas"]["PlannedEvent"] | components["schemas"]["MemoryHeldEvent"] | components["schemas"]["StepHitEvent"] | components["schemas"]["StepStartedEvent"] | components["schemas"]["WeightsComingEvent"] | components["schemas"]["WeightsNearEvent"] | components["schemas"]["StepFinishedEvent"] | components["schemas"]["AlreadySavedEvent"] | components["schemas"]["SavedEvent"] | components["schemas"]["StepShownEvent"] | components["schemas"]["StepFailedEvent"] | components["schemas"]["StepBlockedEvent"] | components["schemas"]["StepCancelledEvent"] | components["schemas"]["StepRetriedEvent"] | components["schemas"]["LintedEvent"];
+        Event: components["schemas"]["HelloEvent"] | components["schemas"]["JobQueuedEvent"] | components["schemas"]["JobStartedEvent"] | components["schemas"]["JobFinishedEvent"] | components["schemas"]["ItemStartedEvent"] | components["schemas"]["ItemFinishedEvent"] | components["schemas"]["StepPicturesEvent"] | components["schemas"]["StepProgressEvent"] | components["schemas"]["QueueChangedEvent"] | components["schemas"]["JobDeletedEvent"] | components["schemas"]["TabChangedEvent"] | components["schemas"]["WorkflowSavedEvent"] | components["schemas"]["WorkflowDeletedEvent"] | components["schemas"]["SettingsChangedEvent"] | components["schemas"]["MemoryFreedEvent"] | components["schemas"]["NodesChangedEvent"] | components["schemas"]["ServerReadyEvent"] | components["schemas"]["PlannedEvent"] | components["schemas"]["MemoryHeldEvent"] | components["schemas"]["StepHitEvent"] | components["schemas"]["StepStartedEvent"] | components["schemas"]["WeightsComingEvent"] | components["schemas"]["WeightsNearEvent"] | components["schemas"]["StepFinishedEvent"] | components["schemas"]["AlreadySavedEvent"] | components["schemas"]["SavedEvent"] | components["schemas"]["StepShownEvent"] | components["schemas"]["StepFailedEvent"] | components["schemas"]["StepBlockedEvent"] | components["schemas"]["StepCancelledEvent"] | components["schemas"]["StepRetriedEvent"] | components["schemas"]["LintedEvent"];
         /** @description The body of every 4xx and 5xx reply. */
         Failure: {
             error: components["schemas"]["Problem"];
@@ -136,6 +142,11 @@ export interface components {
                 [key: string]: Json;
             };
             title?: string | null;
+        };
+        /** @description A folder of the server's: what lies in it, and where it is. */
+        Folder: {
+            what: string;
+            path: string;
         };
         /**
          * @description What a job with items would cost: `todo` of all denoise `steps` and `run` of all `nodes` would be computed.
@@ -153,6 +164,19 @@ export interface components {
             seconds: number | null;
             problems: components["schemas"]["Problem"][];
             sharing?: components["schemas"]["Sharing"];
+        };
+        /** @description What to give back, as far as it is not in use: models, values in memory, values on disk. */
+        FreeRequest: {
+            /** @default false */
+            models: boolean;
+            /** @default false */
+            values: boolean;
+            /** @default false */
+            disk: boolean;
+        };
+        /** @description The bytes that were given back. */
+        Freed: {
+            bytes: number;
         };
         /** @description Pictures, newest first; `next` is what `before` has to be for those that follow, null when there are none. */
         Gallery: {
@@ -445,9 +469,16 @@ export interface components {
             dtype: string;
             threads: number;
         };
-        /** @description Who holds what. */
+        /** @description Who holds what; `disk` is null where nothing is kept on disk. */
         Memory: {
             devices: components["schemas"]["DeviceMemory"][];
+            disk?: components["schemas"]["Disk"];
+        };
+        /** @description Models or values were given back on request: a plan may be another one now. */
+        MemoryFreedEvent: {
+            /** @constant */
+            event: "memory_freed";
+            seq: number;
         };
         /**
          * @description Who holds a device's memory as the job ends: bytes used of the budget, the most there ever were, the largest.

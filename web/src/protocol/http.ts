@@ -1,7 +1,9 @@
 import type {
   Catalogue,
   Change,
-  DeviceMemory,
+  Folder,
+  FreeRequest,
+  MemoryShape,
   Forecast,
   GalleryPicture,
   ItemsRequest,
@@ -127,7 +129,9 @@ export const api = {
     call<TabRow>("PUT", `/api/tabs/${path(name)}`, { body }, undefined, { "If-Match": `"${version}"` }),
   closeTab: (name: string) => call<unknown>("DELETE", `/api/tabs/${path(name)}`),
   models: () => call<Record<string, ModelRow[]>>("GET", "/api/models"),
-  memory: () => call<{ devices: DeviceMemory[] }>("GET", "/api/memory"),
+  memory: () => call<MemoryShape>("GET", "/api/memory"),
+  free: (what: FreeRequest) => call<{ bytes: number }>("POST", "/api/memory/free", what),
+  folders: () => call<Folder[]>("GET", "/api/folders"),
 };
 
 export const blobUrl = (blob: string, size?: number): string =>

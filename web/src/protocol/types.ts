@@ -142,6 +142,9 @@ export type ModelNotes = Shapes["ModelNotes"];
 /** A model that a workflow names; `mend` is how to get it when it is not there. */
 export type Need = Shapes["Need"];
 export type DeviceMemory = Shapes["DeviceMemory"];
+export type MemoryShape = Shapes["Memory"];
+export type FreeRequest = Partial<Shapes["FreeRequest"]>;
+export type Folder = Shapes["Folder"];
 export type TabRow = Shapes["Tab"];
 
 // ------------------------------------------------------------------------------------------------------------ events

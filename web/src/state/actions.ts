@@ -226,7 +226,7 @@ export async function connect(): Promise<void> {
       if (event.event === "settings_changed") takeFavourites(event.settings as JsonObject);
       if (again) void refreshQueue();
       if (event.event === "nodes_changed") void api.nodes().then((catalogue) => useCatalogue.getState().load(catalogue), failed);
-      if (event.event === "job_finished" || event.event === "nodes_changed") planSoon();
+      if (event.event === "job_finished" || event.event === "nodes_changed" || event.event === "memory_freed") planSoon();
     },
     preview: (preview) => useRun.getState().preview(preview),
     snapshot: () => void catchUp(),

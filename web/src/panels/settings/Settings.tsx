@@ -7,6 +7,7 @@ import { useRun } from "../../state/run";
 import { complain, useUi } from "../../state/ui";
 import { toggleMinimap } from "../../canvas/Canvas";
 import { type Language, LANGUAGES, t, type Text } from "../../words";
+import { Folders, Kept } from "./Storage";
 
 const THEMES: [Theme, Text][] = [
   ["dark", "Dark"],
@@ -72,6 +73,8 @@ export function Settings() {
       {tick("Mark the page’s title when a run ends unseen", held.mark, (mark) => prefer({ mark }))}
       {tick("A short tone when a run ends unseen", held.tone, (tone) => prefer({ tone }))}
       {typeof Notification === "undefined" ? null : tick("A notice of the browser’s when a run ends unseen", held.notify, (notify) => void setNotify(notify), "notify")}
+      <Kept />
+      <Folders />
       <Machine />
     </>
   );
