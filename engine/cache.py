@@ -113,12 +113,14 @@ class Cache:
         pinned: bool = False,
         below: bool = True,
         about: Mapping[str, str] | None = None,
+        held: list[Any] | None = None,
     ) -> Any:
         """Offer a value that took `seconds` to make; the value to go on with (small views are cloned).
 
-        Pinned values, and those with `below` false, are not offered to the tier below.
+        Pinned values, and those with `below` false, are not offered to the tier below. `held` are the value's tensors,
+        if known.
         """
-        held = tensors(value)
+        held = tensors(value) if held is None else held
         mine = owned(value, held)
         if mine is not value:
             value, held = mine, tensors(mine)

@@ -18,10 +18,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 from engine.cache import Cache
 from engine.run import State
-from engine.values import device_of, leaving
+from engine.values import device_of, leaving, tensors
 
 SPACING = 0.25  # seconds of work between two states on disk; a crash loses at most this, and one write
 SHARE = 10  # a state is written when it took this many times longer to make than the last one to write
@@ -84,10 +85,12 @@ class Checkpoints:
 
     # -- keeping
 
-    def keep(self, chain: Sequence[str], index: int, state: State, seconds: float) -> None:
-        """Keep a state in memory; `seconds` is what it would cost to be without it."""
+    def keep(
+        self, chain: Sequence[str], index: int, state: State, seconds: float, held: list[Any] | None = None
+    ) -> None:
+        """Keep a state in memory; `seconds` is what it would cost to be without it, `held` its tensors, if known."""
         waiting = self._partings(chain, index)
-        self.cache.put(chain[index], state, seconds, pinned=bool(waiting), below=False)
+        self.cache.put(chain[index], state, seconds, pinned=bool(waiting), below=False, held=held)
         if waiting:
             with self._lock:
                 waiting = {who for who in waiting if who in self._chains}
@@ -146,19 +149,20 @@ class Trail:
         index = state.index
         if not 0 <= index < len(self._chain):
             return
-        if device_of(state) == "cpu":
-            self._take(state)
+        held = tensors(state)
+        if device_of(held) == "cpu":
+            self._take(state, held)
             return
         arrive = leaving(state)
         self._of.off(lambda: self._take(arrive()))
 
-    def _take(self, state: State) -> None:
+    def _take(self, state: State, held: list[Any] | None = None) -> None:
         index, now = state.index, self._clock()
         spent = now - self._started
         pace = spent / max(index + 1 - self._first, 1)
         last = index + 1 == len(self._chain)
         done = index + 1
-        self._of.keep(self._chain, index, state, pace * done if last else pace * (done & -done))
+        self._of.keep(self._chain, index, state, pace * done if last else pace * (done & -done), held)
         self._newest = (index, state)
         lower = self._of.cache.lower
         since = now - self._written

@@ -132,7 +132,7 @@ class Ending(Performing):
     def _memory(self) -> MemoryHeld:
         """Who holds what on the job's device."""
         name = self._numerics.device
-        rows = self.engine.memory.report().get(name, [])
+        rows = self.engine.memory.largest(name, 8)
         budget = self.engine.memory.budget(name)
         return MemoryHeld(
             job=self.order.job,
@@ -140,7 +140,7 @@ class Ending(Performing):
             used=budget.used,
             limit=budget.limit,
             peak=budget.peak,
-            held=tuple(rows[:8]),
+            held=tuple(rows),
         )
 
     def _nothing_forgotten(self) -> None:

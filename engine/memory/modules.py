@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import heapq
 import os
 import threading
 import time
@@ -88,6 +89,13 @@ class Memory:
                 )
                 for name, budget in self._budgets.items()
             }
+
+    def largest(self, name: str, count: int) -> list[tuple[str, str, int, bool]]:
+        """The `count` that hold most of one device, as `report` has them; a job's end asks, and there are thousands."""
+        with self.lock:
+            budget = self._budgets.get(name)
+            found = heapq.nlargest(count, budget.residents.values(), key=lambda r: r.bytes) if budget else []
+            return [(r.kind, r.name, r.bytes, r.in_use > 0) for r in found]
 
     def modules(self) -> list[str]:
         """The names of the live modules."""

@@ -199,12 +199,12 @@ def _loop(
         samples, noise = left.original.to(samples), left.noise.to(samples)
     gradual = any(isinstance(patch, Differential) for patch in model.patches)
     keep = keeper(timetable, latent, samples, noise, gradual)
-    done = first
+    done, seen = first, schedules.Seen()
     run.progress(done, total)
     with telling(lambda text: run.progress(done, total, text)):
         for step in steps_of(timetable, model.prediction, predict, x, part[first:], arguments, keep):
             x, clean, done = step.x, step.clean, step.index + 1 - part.start
-            run.checkpoint(snapshot(step, part.start, scheduler, generators, memory))
+            run.checkpoint(snapshot(step, part.start, scheduler, generators, memory, seen))
             run.preview(lambda clean=clean: picture(clean, latent.space), done, total)  # type: ignore[misc]
             run.progress(done, total)
     if not bool(x.isfinite().all()):

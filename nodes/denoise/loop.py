@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.run import State
 from nodes.denoise.predict import Predict
-from nodes.schedule import Timetable, capture, form, restore, sigma_at
+from nodes.schedule import Seen, Timetable, capture, form, restore, sigma_at
 from nodes.types import Latent
 
 if TYPE_CHECKING:
@@ -137,12 +137,13 @@ def snapshot(
     scheduler: Any,
     generators: Sequence[torch.Generator],
     memory: Mapping[str, torch.Tensor] = MappingProxyType({}),
+    seen: Seen | None = None,
 ) -> State:
     """All that the next step depends on: latents, the scheduler's own memory, the generators; and what a stop shows.
 
-    `start` is the evaluation that the run began with; states are counted from there.
+    `start` is the evaluation that the run began with; states are counted from there. `seen` is what `capture` keeps.
     """
-    tensors, data = capture(scheduler)
+    tensors, data = capture(scheduler, seen)
     rng = tuple(generator.get_state().numpy().tobytes() for generator in generators)
     return State(
         step.index - start,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine import places
 from engine.errors import fail
 from engine.memory import has_changed, signature
+from nodes.families import attending
 from nodes.families.files import Component, component, damaged, is_inside, read_json
 from nodes.families.gguf import header as gguf
 from nodes.prompt.parse import Prompt
@@ -270,7 +271,7 @@ def load(weights: Weights, make: Callable[[Mapping[str, Any]], torch.nn.Module],
     def rename(module: Any, state: dict[str, torch.Tensor]) -> None:
         module._fix_state_dict_keys_on_load(state)
 
-    return assemble(lambda: make(found.config), found, device, dtype, rename)
+    return attending.remember(assemble(lambda: make(found.config), found, device, dtype, rename))
 
 
 # --- what is attached ------------------------------------------------------------------------------------------------

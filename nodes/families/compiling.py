@@ -17,6 +17,7 @@ from typing import Any
 from engine import places
 from engine.errors import WeftError, fail, refuse
 from engine.run import Run
+from nodes.families import attending
 from nodes.types import Denoiser
 
 LIMIT = 64  # how many sizes and kinds of blocks one process compiles; torch's 8 is less than a UNet has
@@ -57,6 +58,7 @@ def attach(module: Any, mode: str) -> Callable[[], None]:
         )
     import torch._dynamo.config as settings
 
+    attending.forget(module)
     keep()
     # Torch keeps these by thread: this is the one that will call the blocks.
     settings.recompile_limit = max(settings.recompile_limit, LIMIT)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from engine.errors import refuse
 from engine.node import Help, Range, Steps, node
-from nodes.schedule.state import capture, restore
+from nodes.schedule.state import Seen, capture, restore
 from nodes.schedule.table import METHODS, SAMPLERS, SPACINGS, Sampler, Spacing, cell, pairs, reason
 from nodes.schedule.timetable import (
     Timetable,
@@ -28,6 +28,7 @@ __all__ = [
     "SAMPLERS",
     "SPACINGS",
     "Sampler",
+    "Seen",
     "Spacing",
     "Timetable",
     "build",

@@ -18,14 +18,20 @@ TABLES = frozenset(
 REMADE = frozenset({"noise_sampler"})
 
 
-def capture(scheduler: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The state after a step: `(tensors, data)`, tensors cloned, data plain JSON that refers to them by name."""
+Seen = dict[str, tuple[Any, int, Any]]  # name -> a tensor of the scheduler's, its version then, the clone of it
+
+
+def capture(scheduler: Any, seen: Seen | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The state after a step: `(tensors, data)`, tensors cloned, data plain JSON that refers to them by name.
+
+    With `seen`, kept from step to step, a tensor that nobody has written into since (its timesteps) is cloned once.
+    """
     tensors: dict[str, Any] = {}
     data: dict[str, Any] = {}
     for name, value in vars(scheduler).items():
         if not name.startswith("_internal") and name not in TABLES and name not in REMADE:
             plain = value is None or type(value) in (int, float, str, bool)  # asked after each step: most of it is
-            data[name] = value if plain else _take(f"scheduler.{name}", value, tensors)
+            data[name] = value if plain else _take(f"scheduler.{name}", value, tensors, {} if seen is None else seen)
     return tensors, data
 
 
@@ -35,12 +41,15 @@ def restore(scheduler: Any, tensors: Mapping[str, Any], data: Mapping[str, Any])
         setattr(scheduler, name, _give(value, tensors))
 
 
-def _take(name: str, value: Any, tensors: dict[str, Any]) -> Any:
+def _take(name: str, value: Any, tensors: dict[str, Any], seen: Seen) -> Any:
     import numpy
     import torch
 
     if isinstance(value, torch.Tensor):
-        tensors[name] = value.detach().clone()
+        held, version = seen.get(name), 0 if value.is_inference() else value._version
+        if held is None or held[0] is not value or held[1] != version or value.is_inference():
+            held = seen[name] = (value, version, value.detach().clone())
+        tensors[name] = held[2]
         return {"tensor": name, "device": str(value.device)}
     if isinstance(value, numpy.ndarray):
         tensors[name] = torch.from_numpy(value.copy())
@@ -49,7 +58,7 @@ def _take(name: str, value: Any, tensors: dict[str, Any]) -> Any:
         tensors[name] = torch.tensor(value.item(), dtype=torch.from_numpy(numpy.asarray(value).reshape(1)).dtype)
         return {"number": name}
     if isinstance(value, list | tuple):
-        items = [_take(f"{name}.{index}", item, tensors) for index, item in enumerate(value)]
+        items = [_take(f"{name}.{index}", item, tensors, seen) for index, item in enumerate(value)]
         return {"list": items} if isinstance(value, list) else {"tuple": items}
     if value is None or isinstance(value, str | bool | int | float):
         return value

@@ -7,6 +7,7 @@ import torch
 
 from engine.cache import Cache
 from engine.memory import Memory
+from engine.values import nbytes
 from tests.engine.fakes import FakeDevice
 from tests.engine.toys import Grid, Thing
 
@@ -94,7 +95,7 @@ def test_clear_forgets_what_is_idle():
     held, memory = cache()
     held.put("idle", Thing("a"), 1.0)
     held.put("leased", Thing("b"), 1.0, pinned=True)
-    assert held.clear() == 1
+    assert held.clear() == nbytes(Thing("a"))
     assert held.known("idle") is None and held.known("leased")
     assert len(memory.budget("cpu").residents) == 1
 

@@ -289,6 +289,14 @@ def test_models_are_given_back_on_request_but_not_what_is_in_use_and_no_values()
     assert memory.modules() == [] and memory.budget("gpu").used == 0 and memory.budget("cpu").used == 10_000
 
 
+def test_the_largest_are_those_that_the_report_begins_with():
+    memory = Memory({"cpu": 10**6})
+    assert memory.largest("cpu", 3) == []
+    for size in random.Random(1).sample(range(1, 1000), 20):
+        memory.budget("cpu").admit(Resident(f"value:{size}", size, 1.0, lambda: None, in_use=size % 2))
+    assert memory.largest("cpu", 3) == memory.report()["cpu"][:3]
+
+
 def test_working_bytes_are_made_room_for_on_a_device():
     memory = Memory({"gpu": 100_000, "cpu": 0}, {"gpu": FakeDevice(100_000, "gpu")})
     with memory.lease(OnDevice("idle", 40_000), "gpu", "float32"):

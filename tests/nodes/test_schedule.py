@@ -330,6 +330,21 @@ def test_a_captured_state_is_not_changed_by_the_steps_that_follow():
     assert json.dumps(data) == told
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "heun", "uni_pc"])
+def test_what_no_step_writes_into_is_cloned_once_and_every_state_is_as_if_it_were_not(sampler):
+    walk, seen, clones = Walk(Schedule(sampler, "normal", 6), EPSILON), schedules.Seen(), []
+    for t in walk.table.timesteps:
+        walk.run([t])
+        tensors, data = capture(walk.scheduler, seen)
+        plain, told = capture(walk.scheduler)
+        assert json.dumps(data) == json.dumps(told) and tensors.keys() == plain.keys()
+        assert all(torch.equal(tensors[name], plain[name]) for name in plain)
+        clones.append(tensors["scheduler.timesteps"])
+    assert all(one is clones[0] for one in clones)
+    walk.scheduler.timesteps.add_(1)  # written in place: the same tensor, and no longer the same
+    assert torch.equal(capture(walk.scheduler, seen)[0]["scheduler.timesteps"], clones[0] + 1)
+
+
 def test_a_state_that_no_checkpoint_can_hold_is_named():
     walk = Walk(Schedule("euler", "normal", 3), EPSILON)
     walk.scheduler.hook = lambda: None
