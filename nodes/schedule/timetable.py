@@ -211,6 +211,14 @@ def build(schedule: Schedule, model: Denoiser, device: Any, tokens: int | None =
     scheduler = _scheduler(found, schedule, model)
     mu = _mu(dict(model.training), tokens)
     _set_timesteps(scheduler, found, total_steps(schedule), device, mu)
+    known = getattr(scheduler, "alphas_cumprod", None)
+    if not flow and known is not None and float(scheduler.timesteps.max()) > len(known) - 1:
+        # As many steps as timesteps, counted from 1 (`steps_offset`): diffusers would look up one behind the last.
+        raise refuse(
+            f"{total_steps(schedule)} steps with spacing '{schedule.spacing}' begin behind the model's last timestep",
+            socket="steps",
+            mend="use fewer steps, or the spacing 'sgm_uniform'",
+        )
     if schedule.sigmas:
         _set_sigmas(scheduler, schedule.sigmas, model.prediction, device)
     begin = first_step(schedule, flow) * scheduler.order if evaluations(schedule, flow) else len(scheduler.timesteps)

@@ -286,6 +286,12 @@ def test_the_number_of_evaluations_is_known_without_a_timetable(denoise, policy)
             assert schedules.evaluations(made, of is FLOW) == len(build(made, of, "cpu").timesteps), made
 
 
+def test_as_many_steps_as_timesteps_is_said_to_be_too_many_where_diffusers_would_look_behind_the_last():
+    with pytest.raises(WeftError, match="begin behind the model's last timestep"):
+        build(Schedule("ddim", "normal", 1000), EPSILON, "cpu")
+    assert float(build(Schedule("ddim", "sgm_uniform", 1000), EPSILON, "cpu").timesteps.max()) == 999
+
+
 # --- stop and go on ------------------------------------------------------------------------------------------------
 
 RESUMED = [row for row in PAIRS if row[2] in ("normal", "karras")]
