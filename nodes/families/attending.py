@@ -6,10 +6,19 @@ know. On a small model that is a hundredth of the picture: 280 times a picture o
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 ASKED = "__call__"  # looked up on the processor itself; the call goes to its class
+
+
+@functools.cache
+def _signature(function: Any) -> inspect.Signature:
+    """Of a method's function, without `self`."""
+    whole = inspect.signature(function)
+    return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 class _Known:
@@ -17,7 +26,7 @@ class _Known:
 
     def __init__(self, call: Any) -> None:
         self._call = call
-        self.__signature__ = inspect.signature(call)
+        self.__signature__ = _signature(call.__func__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(*args, **kwargs)
@@ -25,16 +34,21 @@ class _Known:
 
 def remember(module: Any) -> Any:
     """Let every attention processor of the module know its signature; the module."""
-    for part in module.modules():
-        processor = getattr(part, "processor", None)
-        own = getattr(processor, "__dict__", None)
-        # A processor that is a module itself (an adapter's) has its calls looked after by torch.
-        if own is not None and callable(processor) and not hasattr(processor, "_parameters"):
-            own.setdefault(ASKED, _Known(type(processor).__call__.__get__(processor)))
+    for processor in _processors(module):
+        if callable(processor):
+            vars(processor).setdefault(ASKED, _Known(type(processor).__call__.__get__(processor)))
     return module
 
 
 def forget(module: Any) -> None:
     """As diffusers made them: the compiler understands that, and folds the question away itself."""
+    for processor in _processors(module):
+        vars(processor).pop(ASKED, None)
+
+
+def _processors(module: Any) -> Iterator[Any]:
+    """Those of all attentions. One that is a module itself (an adapter's) stands elsewhere, and torch calls it."""
     for part in module.modules():
-        getattr(getattr(part, "processor", None), "__dict__", {}).pop(ASKED, None)
+        processor = vars(part).get("processor")
+        if hasattr(processor, "__dict__"):
+            yield processor

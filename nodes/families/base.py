@@ -216,7 +216,8 @@ def assemble(
             mend="use the weights and the config.json of one and the same model",
             file=str(found.folder),
         )
-    module.to(device=device)
+    if device != "cpu":  # the weights are there; the small tables are made on the host
+        module.to(device=device)
     for buffer in module.buffers():
         if buffer.is_floating_point():
             buffer.data = buffer.data.to(wanted)
@@ -250,16 +251,18 @@ def _last_line(error: Exception) -> str:
 
 def unmade() -> Any:
     """A context in which parameters are made without storage. Of this thread only, unlike patches of torch.nn.init."""
+    import torch
     from torch.overrides import TorchFunctionMode
+
+    empty = torch.empty
 
     class Unmade(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            import torch
-
-            given = dict(kwargs or {})
-            if func is torch.empty:
-                given["device"] = "meta"
-            return func(*args, **given)
+            if func is empty:
+                return func(*args, **{**(kwargs or {}), "device": "meta"})
+            if kwargs and "tensor" in kwargs and func.__module__ == "torch.nn.init" and kwargs["tensor"].is_meta:
+                return kwargs["tensor"]  # first values of what has no storage: there is nothing to fill
+            return func(*args, **(kwargs or {}))
 
     return Unmade()
 
