@@ -104,6 +104,8 @@ def once(way: str, path: Path, dtype: str) -> dict[str, float]:
     from diffusers import UNet2DConditionModel
     from diffusers.loaders import single_file_utils  # noqa: F401 - imported before the clock starts, for both ways
 
+    import nodes.families.base
+    import nodes.families.sd1
     import nodes.load  # noqa: F401
 
     assert UNet2DConditionModel
