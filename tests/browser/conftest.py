@@ -134,14 +134,23 @@ class Editor:
     def wipe(self) -> None:
         """Nothing is remembered in this browser any more; the page is left."""
         # A page of the same origin without the editor: what the editor keeps when it goes is kept before this empties
-        # it, and the answer is waited for. (The protocol's own command does not wait, and a database that is opened
-        # while it is being removed never answers.)
+        # it, and the answer is waited for. Emptied, not removed: a database that is opened while it is being removed
+        # never answers, and one that is open somewhere is not removed.
         self.browser.get(f"{self.weft.url}/api/tabs")
         self.browser.execute_async_script(
             """
+            const done = arguments[0];
             sessionStorage.clear(); localStorage.clear();
-            const request = indexedDB.deleteDatabase('weft');
-            request.onsuccess = request.onerror = () => arguments[0]();
+            const empty = () => {
+              const request = indexedDB.open('weft', 1);
+              request.onerror = () => done();
+              request.onsuccess = () => {
+                const work = request.result.transaction('sessions', 'readwrite');
+                work.objectStore('sessions').clear();
+                work.oncomplete = work.onerror = work.onabort = () => { request.result.close(); done(); };
+              };
+            };
+            indexedDB.databases().then((all) => (all.some(({name}) => name === 'weft') ? empty() : done()));
             """
         )
 

@@ -109,11 +109,15 @@ def test_a_bend_is_made_by_a_double_click_dragged_and_deleted_and_the_wire_stays
 
 def test_a_node_is_taken_out_and_its_wires_are_joined(editor):
     pane = editor.one(".react-flow__pane")
-    x, y = middle_of(editor, "save|image")
-    area = pane.rect
-    at = (int(x - area["x"] - area["width"] / 2), int(y - area["y"] - area["height"] / 2))
-    chain(editor).move_to_element_with_offset(pane, *at).context_click().perform()
-    rows = editor.until(lambda: editor.all("[role=menu] button"), "the menu")
+
+    def menu_of_the_wire():
+        x, y = middle_of(editor, "save|image")  # again each time: the view may be settling still
+        area = pane.rect
+        at = (int(x - area["x"] - area["width"] / 2), int(y - area["y"] - area["height"] / 2))
+        chain(editor).move_to_element_with_offset(pane, *at).context_click().pause(0.2).perform()
+        return editor.all("[role=menu] button")
+
+    rows = editor.until(menu_of_the_wire, "the menu")
     next(row for row in rows if row.text.startswith("Put a node into the wire")).click()
     editor.choose("image.blur", "lur")
     editor.until(lambda: source(editor, "save", "image") == "blur.image", "the node in the wire")
