@@ -160,6 +160,17 @@ class Engine:
         self.checkpoints = Checkpoints(self.cache)
         self.reader = Reader(self.memory, self.disk)
 
+    def free(self, *, models: bool = False, values: bool = False, disk: bool = False) -> int:
+        """Give back what is not in use: models, values in memory, values on disk (checkpoints too); the bytes."""
+        freed = 0
+        if values:
+            freed += self.cache.clear()
+        if models:
+            freed += self.memory.forget_models()
+        if disk and self.cache.lower is not None:
+            freed += self.cache.lower.clear()
+        return freed
+
     def setting(self, **more: Any) -> Setting:
         """What a frontier asks of the world."""
         return Setting(

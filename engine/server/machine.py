@@ -27,7 +27,7 @@ async def free(house: House, request: web.Request, body: FreeRequest) -> Freed:
     if not (body.models or body.values or body.disk):
         raise fail("server.request", "nothing is named to be given back", mend="set models, values or disk to true")
     session = await house.session()
-    freed = await asyncio.to_thread(session.free, models=body.models, values=body.values, disk=body.disk)
+    freed = await asyncio.to_thread(session.engine.free, models=body.models, values=body.values, disk=body.disk)
     house.hub.publish({"event": "memory_freed"}, "")
     return Freed(freed)
 

@@ -373,17 +373,6 @@ class Session(Planning):
         """Who holds what, by device."""
         return self.engine.memory.report()
 
-    def free(self, *, models: bool = False, values: bool = False, disk: bool = False) -> int:
-        """Give back what is not in use: models, values in memory, values on disk (checkpoints too); the bytes."""
-        cache, freed = self.engine.cache, 0
-        if values:
-            freed += cache.clear()
-        if models:
-            freed += self.engine.memory.forget_models()
-        if disk and cache.lower is not None:
-            freed += cache.lower.clear()
-        return freed
-
     def close(self) -> None:
         """Cancel what runs, wait for it, and stop the threads."""
         for job in list(self.jobs.values()):

@@ -216,8 +216,7 @@ def assemble(
             mend="use the weights and the config.json of one and the same model",
             file=str(found.folder),
         )
-    if device != "cpu":  # the weights are there; the small tables are made on the host
-        module.to(device=device)
+    module.to(device=device)
     for buffer in module.buffers():
         if buffer.is_floating_point():
             buffer.data = buffer.data.to(wanted)
