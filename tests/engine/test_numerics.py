@@ -1,11 +1,16 @@
 """Numerics: whatever changes bits without being an input."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from engine.numerics import LIBRARIES, Numerics, threads, versions
 
+ROOT = Path(__file__).resolve().parents[2]
 BASE = Numerics("cuda:0", "H100", "float16", threads=4, libraries=(("torch", "2"),))
 
 
@@ -52,3 +57,15 @@ def test_the_thread_count_can_be_given(monkeypatch):
     assert threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert threads() >= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "30000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_that_wait_spin_a_little_before_torch_is_there_unless_somebody_said_how(given, spins):
+    free = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    told = "import sys, os, engine; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    command = [sys.executable, "-c", told]
+    found = subprocess.run(command, env={**free, **given}, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.split() == [spins, "False"]
