@@ -54,7 +54,7 @@ else half the host's memory, nine tenths of a GPU's |
 | `WEFT_CACHE_MB` | how much may be kept on disk under `WEFT_HOME/cache`, in MiB; 4096 |
 | `WEFT_TOKEN` | the server's token, in place of one that is made |
 | `OMP_NUM_THREADS` | CPU threads to compute with; else all that the process may use. Part of the numerics |
-| `GOMP_SPINCOUNT`, `OMP_WAIT_POLICY` | How long waiting CPU threads spin; Weft lets them spin a little. Changes no bit |"""
+| `GOMP_SPINCOUNT`, `OMP_WAIT_POLICY` | How long waiting threads spin; Weft lets them a little. Changes no bit |"""
 
 # Which chapter says what, in the order of a picture's way.
 CHAPTERS = {
